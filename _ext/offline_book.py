@@ -1,0 +1,234 @@
+"""Sphinx extension: a book that loads everything from itself, from ``file://`` and with no network.
+
+It does these things:
+
+1. copies MathJax and plotly.js out of the installed wheels into the built book;
+2. turns plotly's JSON output into a figure that ``_static/plotly-lazy.js`` draws when it comes near
+   the viewport, and warns (under ``-W``: fails) when ``layout.meta.alt`` is missing;
+3. warns when a picture has no alt text;
+4. loads each script once, and only on pages that need it;
+5. puts a Colab button on each page, which opens the generated notebook;
+6. compares the book's numbers with those that ``tools/mystbook.py`` gives to the notebooks;
+7. adds the role ``{repo}`tests/test_density.py` ``, a link to a file of the repository;
+8. takes out of the theme's pages what fails or is not needed from ``file://``;
+9. prints a line for each page that was executed (the build itself runs quietly).
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import sys
+from dataclasses import dataclass, field
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from myst_nb.core import render as myst_nb_render
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinxcontrib.bibtex.plugin import register_plugin
+from sphinxcontrib.bibtex.style.referencing import BracketStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+import mystbook  # noqa: E402  (lives in tools/)
+
+PLOTLY_MIME = "application/vnd.plotly.v1+json"
+DEFAULT_HEIGHT = 450  # pixels; plotly's own default
+COLAB = "https://colab.research.google.com/github"
+NOT_NEEDED = re.compile(
+    r'<link rel="preload" as="font"[^>]*>\s*'
+    r'|<script src="[^"]*fontawesome[^"]*/all\.min\.js[^"]*"></script>\s*'
+    r'|<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>\s*',
+    re.DOTALL,
+)
+logger = logging.getLogger(__name__)
+
+
+class PlotlyRenderer:
+    """MyST-NB's mime renderer for plotly figures (protocol of ``myst_nb.mime_renderers``)."""
+
+    mime_priority_overrides = (("html", PLOTLY_MIME, 15),)  # 15: before text/html, which is 20
+
+    @staticmethod
+    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Node] | None:
+        """The figure as a placeholder, its JSON beside it; None for every other mime type."""
+        if inline or data.mime_type != PLOTLY_MIME:
+            return None
+        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
+        layout = figure.get("layout", {})
+        alt = str((layout.get("meta") or {}).get("alt") or "").strip()
+        if not alt:
+            place = f"{renderer.renderer.document['source']}:{data.line}"
+            logger.warning("plotly figure without alt text: set layout.meta['alt']", location=place)
+        name = f"plotly-{data.cell_index}-{data.output_index}"
+        height = int(layout.get("height") or DEFAULT_HEIGHT)
+        payload = json.dumps(figure, separators=(",", ":")).replace("<", "\\u003c")
+        quoted = html.escape(alt, quote=True)
+        body = (
+            f'<div class="plotly-lazy" id="{name}" role="figure" aria-label="{quoted}" '
+            f'style="min-height:{height}px">'
+            f"<noscript><p>Interactive figure (needs JavaScript): {quoted}</p></noscript></div>"
+            f'<script type="application/json" data-for="{name}">{payload}</script>'
+        )
+        return [nodes.raw("", body, format="html", classes=["output"])]
+
+
+@dataclass
+class RoundReferenceStyle(AuthorYearReferenceStyle):
+    """Author and year in round brackets: An et al. (2021), (An et al., 2021)."""
+
+    bracket_textual: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+    bracket_parenthetical: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+
+
+def drop_automatic_scripts(app: Sphinx, config: Config) -> None:
+    """jupyter-book puts every script of _static on every page; here a page gets what it needs."""
+    config.html_js_files = []
+
+
+def add_assets(app: Sphinx) -> None:
+    """Copies the vendored scripts and names those that every page loads."""
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir) / "_static"
+    mathjax = distribution("sphinx-mathjax-offline").locate_file(
+        "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
+    )
+    plotly = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    for source, target in ((mathjax, "mathjax/tex-svg.js"), (plotly, "plotly.min.js")):
+        (static / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(source), static / target)
+    app.add_js_file("book.js", loading_method="defer")
+
+
+def check_pictures(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Every picture needs alt text; every figure that a cell makes needs a caption."""
+    for image in doctree.findall(nodes.image):
+        if not str(image.get("alt", "")).strip():
+            logger.warning("picture without alt text: %s", image.get("uri"), location=image)
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code_output":
+            continue
+        for picture in cell.findall(is_picture):
+            figure: Any = picture.parent
+            while figure is not cell and not isinstance(figure, nodes.figure):
+                figure = figure.parent
+            if not any(isinstance(child, nodes.caption) for child in figure.children):
+                logger.warning("figure without caption (mystnb: figure: caption)", location=cell)
+
+
+def is_picture(node: nodes.Node) -> bool:
+    """A picture or a plotly figure."""
+    return isinstance(node, nodes.image) or (isinstance(node, nodes.raw) and is_plotly(node))
+
+
+def is_plotly(node: nodes.raw) -> bool:
+    """The placeholder that PlotlyRenderer makes."""
+    return 'class="plotly-lazy"' in node.astext()
+
+
+def finish_page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document
+) -> None:
+    """Scripts once each, plotly's only where it is needed, and the Colab button."""
+    if doctree is not None and any(map(is_plotly, doctree.findall(nodes.raw))):
+        app.add_js_file("plotly-lazy.js", loading_method="defer")
+    seen: set[tuple[str, str]] = set()
+    scripts = context["script_files"]
+    for script in list(scripts):
+        body = getattr(script, "attributes", {}).get("body")
+        key = (str(getattr(script, "filename", script)), str(body))
+        if key in seen:
+            scripts.remove(script)  # in place: Sphinx shares this list
+        seen.add(key)
+    if "kernelspec" in app.env.metadata.get(pagename, {}) and "header_buttons" in context:
+        options = app.config.html_theme_options
+        owner = options["repository_url"].removeprefix("https://github.com/").rstrip("/")
+        path = f"{options['repository_branch']}/notebooks/{Path(pagename).name}.ipynb"
+        context["header_buttons"].insert(
+            0,
+            {
+                "type": "link",
+                "text": "Colab",
+                "tooltip": "Open this page as a notebook in Google Colab",
+                "icon": "_static/images/logo_colab.png",
+                "label": "colab",
+                "url": f"{COLAB}/{owner}/blob/{path}",
+            },
+        )
+
+
+def check_numbers(app: Sphinx, env: BuildEnvironment) -> None:
+    """The notebooks are numbered without Sphinx; here the two numberings are compared."""
+    for name, label in mystbook.load(Path(app.srcdir)).labels.items():
+        kind = "displaymath" if label.kind == "equation" else label.kind
+        found = env.toc_fignumbers.get(f"book/{label.page}", {}).get(kind, {})
+        identifier = nodes.make_id(f"equation-{name}" if kind == "displaymath" else name)
+        number = ".".join(map(str, found.get(identifier, found.get(name, ()))))
+        if label.number and kind != "section" and number != label.number:
+            said = f"{number or 'not numbered'} in the book but {label.number} in the notebooks"
+            logger.warning("%s %r is %s", label.kind, name, said, location=f"book/{label.page}")
+
+
+def repo_role(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Any, *_: Any
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """``{repo}`path` ``: the path as code, linked to the file in the repository."""
+    app: Sphinx = inliner.document.settings.env.app
+    path = text.split("::")[0]  # `tests/test_density.py::test_name` points at the file
+    if not (Path(app.srcdir) / path).exists():
+        logger.warning("no file %s in the repository", path, location=(app.env.docname, lineno))
+    options = app.config.html_theme_options
+    address = f"{options['repository_url']}/blob/{options['repository_branch']}/{path}"
+    return [nodes.reference("", "", nodes.literal("", text), refuri=address)], []
+
+
+def trim_pages(app: Sphinx, error: Exception | None) -> None:
+    """Drops the theme's font preloads (refused on file://), its second set of icons (1.5 MB; they
+    come from the style sheet and its fonts too), and the state of widgets, dead without a kernel.
+    """
+    if error or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(NOT_NEEDED.sub("", text), encoding="utf-8")
+
+
+def report_page(app: Sphinx, doctree: nodes.document) -> None:
+    """One line for each executed page."""
+    data = app.env.nb_metadata.get(app.env.docname, {}).get("exec_data")
+    if data:
+        print(f"  {app.env.docname}: executed in {data['runtime']:.1f} s", flush=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Registers everything with Sphinx."""
+    renderers = myst_nb_render.load_mime_renders()  # a cached list: appending registers
+    if not any(renderer.__name__ == PlotlyRenderer.__name__ for renderer in renderers):
+        renderers.append(PlotlyRenderer)
+    style_group = "sphinxcontrib.bibtex.style.referencing"
+    register_plugin(style_group, "author_year_round", RoundReferenceStyle)
+    app.config.mathjax_path = "mathjax/tex-svg.js"
+    app.config.mathjax3_config = {
+        "options": {"enableMenu": False},  # the menu would fetch its extensions
+        "tex": {"packages": {"[-]": ["noundefined", "noerrors"]}},  # a wrong formula is an error
+    }
+    app.add_config_value("comments_config", {}, "html")  # jupyter-book sets it; no comments here
+    app.add_role("repo", repo_role)
+    app.connect("doctree-read", report_page)
+    app.connect("config-inited", drop_automatic_scripts)
+    app.connect("builder-inited", add_assets)
+    app.connect("doctree-resolved", check_pictures)
+    app.connect("env-check-consistency", check_numbers)
+    app.connect("html-page-context", finish_page, priority=900)
+    app.connect("build-finished", trim_pages)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,83 @@
+"""mcmcot-lite: top-down generative models by short-run MCMC inference with OT correction.
+
+    >>> import torch
+    >>> from mcmcot_lite import MLP, Settings, data, fit
+    >>> x = data.mnist5k().classes(0, 1).images()
+    >>> rng = torch.Generator().manual_seed(0)
+    >>> g = MLP(2, rng=rng)
+    >>> result = fit(g, x, Settings(d=2, iterations=5, batch_size=100), rng=rng, progress=False)
+
+Layers, each importing only from those above it: checks; frozen, density, generators, data,
+transport; langevin, linear, factor_analysis; short_run, settings; schedules; train; baselines,
+metrics; figures; widgets. Plotting and data are loaded when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from mcmcot_lite import factor_analysis, short_run, transport
+from mcmcot_lite.density import grad_z, learning_gradient, log_joint
+from mcmcot_lite.frozen import frozen
+from mcmcot_lite.generators import (
+    MLP,
+    LinearGenerator,
+    celeba_generator,
+    mnist_generator,
+    svhn_generator,
+)
+from mcmcot_lite.langevin import Inference, infer, langevin_step
+from mcmcot_lite.metrics import distance_to_prior, mse
+from mcmcot_lite.schedules import Iteration, learn
+from mcmcot_lite.settings import Settings
+from mcmcot_lite.train import Fit, fit, reconstruct
+from mcmcot_lite.transport import TransportMap, exact_map, mix, semidual_map
+
+if TYPE_CHECKING:
+    from mcmcot_lite import baselines, data, figures, widgets
+
+__version__ = "0.1.0"
+__all__ = [
+    "MLP",
+    "Fit",
+    "Inference",
+    "Iteration",
+    "LinearGenerator",
+    "Settings",
+    "TransportMap",
+    "baselines",
+    "celeba_generator",
+    "data",
+    "distance_to_prior",
+    "exact_map",
+    "factor_analysis",
+    "figures",
+    "fit",
+    "frozen",
+    "grad_z",
+    "infer",
+    "langevin_step",
+    "learn",
+    "learning_gradient",
+    "log_joint",
+    "mix",
+    "mnist_generator",
+    "mse",
+    "reconstruct",
+    "semidual_map",
+    "short_run",
+    "svhn_generator",
+    "transport",
+    "widgets",
+]
+
+_LAZY = ("baselines", "data", "figures", "widgets")
+
+
+def __getattr__(name: str) -> object:
+    if name in _LAZY:
+        return import_module(f"mcmcot_lite.{name}")
+    raise AttributeError(f"module 'mcmcot_lite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -1,0 +1,249 @@
+r"""The variational auto-encoder: inference by a second network (Kingma and Welling, 2014).
+
+The encoder names a normal law q(z|x) = N(m(x), diag v(x)) for each image. Training raises the
+evidence lower bound
+
+.. math::  \mathrm{ELBO}(x) = \mathbb E_{q(z|x)} \log p(x|z)
+           - \mathrm{KL}\big(q(z|x) \,\|\, \mathcal N(0, I)\big) \le \log p(x),
+
+in nats, with p(x|z) = N(g(z), sigma^2 I) and all its constants, so that the bound can be held
+against an exact log p(x) where there is one. One sample of z per image and step, by
+reparameterisation; the KL term in closed form.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from mcmcot_lite import checks
+from mcmcot_lite.density import check_sigma, checked, images_and_mask
+from mcmcot_lite.frozen import batch_norms, frozen
+from mcmcot_lite.schedules import check_trainable
+from mcmcot_lite.settings import check_betas
+
+__all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]
+
+
+class MLPEncoder(nn.Module):
+    """Images (n, ...) -> (means (n, d), log variances (n, d)), fully connected.
+
+    Args:
+        d: dimension of the latents.
+        pixels: number of values in one image.
+        hidden: widths of the hidden layers; empty gives an affine encoder.
+        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        pixels: int,
+        hidden: Sequence[int] = (128, 64),
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.d, self.pixels = checks.integer("d", d, 1), checks.integer("pixels", pixels, 1)
+        rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
+        listed = isinstance(hidden, (list, tuple))
+        checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
+        widths = [self.pixels, *(checks.integer("hidden", w, 1) for w in hidden)]
+        if rng is not None:
+            checks.rng_on(rng, torch.device("cpu"))
+        layers: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            layers += [nn.Linear(a, b), nn.GELU()]
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
+        for m in self.net:
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_normal_(m.weight, generator=rng)
+                nn.init.zeros_(m.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances of q(z|x), each (n, d)."""
+        mean, logvar = self.net(x.flatten(1)).chunk(2, dim=1)
+        return mean, logvar
+
+
+class VAE(nn.Module):
+    """A generator with an amortised encoder.
+
+    Args:
+        g: generator, a module, (n, d) to the images' shape.
+        encoder: module from images to (means, log variances), each (n, d).
+        sigma: pixel noise, > 0.
+    """
+
+    def __init__(self, g: nn.Module, encoder: nn.Module, *, sigma: float) -> None:
+        super().__init__()
+        for name, module in (("g", g), ("encoder", encoder)):
+            if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+                rule, got = "must be a torch.nn.Module", checks.shown(module)
+                raise checks.fail(name, rule, got, "Wrap it in a module.", TypeError)
+        self.sigma = check_sigma(sigma)
+        self.g, self.encoder = g, encoder
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances of q(z|x), each (n, d), for images x, (n, ...)."""
+        self.check(x)
+        return self.encoder(x)
+
+    def elbo(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
+        """One-sample estimate of the bound for each image, (n,), in nats; unbiased.
+
+        Args:
+            x: images, (n, ...).
+            rng: draws z, on x's device.
+        """
+        self.check(x)
+        return self.raw_elbo(x, checks.rng_on(rng, x.device))
+
+    def raw_elbo(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """:meth:`elbo` without checks."""
+        mean, logvar = self.encoder(x)
+        squared = (x - self.g(_draw(mean, logvar, rng))).flatten(1).square().sum(1)
+        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
+        kl = (mean.square() + logvar.exp() - 1 - logvar).sum(1) / 2
+        return -squared / (2 * self.sigma**2) - constant - kl
+
+    @torch.no_grad()
+    def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
+        """A sample z ~ q(z|x) for each image, (n, d): together, the aggregated posterior."""
+        self.check(x)
+        rng = checks.rng_on(rng, x.device)
+        with frozen(self):
+            mean, logvar = self.encoder(x)
+        return _draw(mean, logvar, rng)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """G at the mean of q(z|x), of x's shape."""
+        self.check(x)
+        with frozen(self):
+            return self.g(self.encoder(x)[0])
+
+    @torch.no_grad()
+    def sample(self, n: int, *, d: int, rng: torch.Generator) -> Tensor:
+        """G at n draws from the prior, (n, ...), on the device of rng, which must be g's."""
+        n, d = checks.integer("n", n, 1), checks.integer("d", d, 1)
+        like = next(self.g.parameters(), torch.empty(0))
+        rng = checks.rng_on(rng, like.device)
+        with frozen(self):
+            _tried("d", self.g, like.new_zeros(2, d), "Pass the d that g was built for.")
+            return self.g(torch.randn(n, d, generator=rng, device=like.device, dtype=like.dtype))
+
+    def check(self, x: Tensor) -> None:
+        """Refuses images that encoder and generator cannot take, by a trial on two of them."""
+        images_and_mask(x, None)
+        pair = x[:1].detach().expand(2, *x.shape[1:])
+        with torch.no_grad(), frozen(self):
+            out = _tried("x", self.encoder, pair, "Match shape, dtype and device.")
+        rule, got = "must return a tuple (means, log variances)", checks.shown(out)
+        is_pair = isinstance(out, tuple) and len(cast("Sequence[object]", out)) == 2
+        checks.require(is_pair, "encoder", rule, got, "Each has shape (n, d).", TypeError)
+        mean, logvar = cast(tuple[Tensor, Tensor], out)
+        checked(self.g, mean, pair, self.sigma, None, "encoder's means")
+        shape, name = tuple(mean.shape), "encoder's means"
+        checks.tensor("encoder's log variances", logvar, shape=shape, like=mean, like_name=name)
+
+
+def _tried(name: str, network: nn.Module, value: Tensor, remedy: str) -> object:
+    """Network(value), with a clear error if it cannot take it."""
+    try:
+        return network(value)
+    except (RuntimeError, IndexError) as error:
+        got = f"shape {tuple(value.shape[1:])} for each, {value.dtype}, and the error '{error}'"
+        raise checks.fail(name, "must fit the network", got, remedy) from error
+
+
+def _draw(mean: Tensor, logvar: Tensor, rng: torch.Generator) -> Tensor:
+    """A sample of N(mean, exp(logvar)), differentiable in both, (n, d)."""
+    noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
+    return mean + (logvar / 2).exp() * noise
+
+
+@dataclass(frozen=True, eq=False)
+class VAEFit:
+    """Result of :func:`fit_vae`: the model, the mean ELBO of each epoch, and wall time."""
+
+    vae: VAE
+    elbo: tuple[float, ...] = field(repr=False)
+    seconds: float
+
+
+@torch.inference_mode(False)
+def fit_vae(
+    vae: VAE,
+    x: Tensor,
+    *,
+    rng: torch.Generator,
+    epochs: int = 60,
+    batch_size: int = 100,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    progress: bool = True,
+    callback: Callable[[int, float], None] | None = None,
+) -> VAEFit:
+    """Trains encoder and generator together, by Adam on the mean one-sample ELBO.
+
+    Args:
+        vae: trained in place, then put in evaluation mode.
+        x: images, (n, ...).
+        rng: shuffles and samples; on x's device.
+        epochs: passes over x.
+        batch_size: images a step, capped at n.
+        lr: Adam's rate.
+        betas: Adam's decay rates.
+        progress: show a tqdm bar.
+        callback: called with (epoch, mean ELBO) after each epoch.
+
+    Raises:
+        TypeError, ValueError: on bad input, before vae or rng change.
+        FloatingPointError: when the bound or a weight diverges; names the epoch.
+    """
+    if not isinstance(vae, VAE):  # pyright: ignore[reportUnnecessaryIsInstance]
+        remedy = "Pass VAE(g, encoder, sigma=0.3)."
+        raise checks.fail("vae", "must be a VAE", checks.shown(vae), remedy, TypeError)
+    check_trainable(vae)
+    vae.check(x)
+    rng = checks.rng_on(rng, x.device)
+    epochs = checks.integer("epochs", epochs, 1)
+    parts = -(-len(x) // checks.integer("batch_size", batch_size, 1))
+    if batch_norms(vae):
+        rule, got = "must leave 2 images in every batch for BatchNorm", f"{parts} batches"
+        ok, remedy = len(x) // parts >= 2, "Choose another size."
+        checks.require(ok, "batch_size", rule, f"{got} of n = {len(x)}", remedy)
+    lr, betas = checks.number("lr", lr, above=0.0, remedy="Try 1e-3."), check_betas(betas)
+    checks.boolean("progress", progress)
+    rule, got = "must be a function or None", checks.shown(callback)
+    ok = callback is None or callable(callback)
+    checks.require(ok, "callback", rule, got, "It is called with (epoch, ELBO).", TypeError)
+    optimiser = torch.optim.Adam(vae.parameters(), lr=lr, betas=betas)
+    history: list[float] = []
+    begin = time.perf_counter()
+    for epoch in tqdm(range(1, epochs + 1), disable=not progress, desc="VAE"):
+        vae.train()
+        order = torch.randperm(len(x), generator=rng, device=x.device)
+        total = 0.0
+        for i in torch.tensor_split(order, parts):
+            optimiser.zero_grad(set_to_none=True)
+            with torch.enable_grad():
+                bound = vae.raw_elbo(x.detach()[i], rng).mean()
+                (-bound).backward()  # pyright: ignore[reportUnknownMemberType]
+            optimiser.step()
+            total += float(bound.detach()) * len(i) / len(x)
+        if not (math.isfinite(total) and all(bool(p.isfinite().all()) for p in vae.parameters())):
+            raise FloatingPointError(f"Epoch {epoch}: ELBO or weights diverged. Try a smaller lr.")
+        history.append(total)
+        if callback is not None:
+            callback(epoch, total)
+    vae.eval()
+    return VAEFit(vae, tuple(history), time.perf_counter() - begin)

@@ -1,0 +1,30 @@
+"""The figures of the book: one theme, still ones by matplotlib, moving ones by plotly.
+
+Plotly figures carry their alternative text in ``layout.meta["alt"]``, keep their frames inside, and
+so play without a kernel. Coordinates are rounded: a page stays light. Colours are those of Okabe
+and Ito, told apart by readers with any common colour blindness.
+"""
+
+from mcmcot_lite.figures.maps import cells, surface
+from mcmcot_lite.figures.moving import play, turn
+from mcmcot_lite.figures.still import image_grid, prior_circles, scatter, style
+from mcmcot_lite.figures.theme import BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, RED, SKY
+
+__all__ = [
+    "BLUE",
+    "COLOURS",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PINK",
+    "RED",
+    "SKY",
+    "cells",
+    "image_grid",
+    "play",
+    "prior_circles",
+    "scatter",
+    "style",
+    "surface",
+    "turn",
+]

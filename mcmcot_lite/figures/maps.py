@@ -1,0 +1,146 @@
+"""Functions of the latent plane: a density as a surface, Laguerre cells as a map, by plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.figures.frames import finish, graph_objects, rounded, slider
+from mcmcot_lite.figures.theme import BLUE, RED
+
+__all__ = ["cells", "surface"]
+
+
+def surface(
+    axis: Tensor,
+    values: Tensor,
+    *,
+    alt: str,
+    paths: Mapping[str, Tensor] | None = None,
+    prefix: str = "",
+    height: int = 560,
+) -> Any:
+    """A function on a square grid as a surface to turn, with points that move over it.
+
+    Args:
+        axis: grid coordinates, (m,), the same on both axes.
+        values: (m, m), ``values[i, j]`` at z1 = axis[j], z2 = axis[i].
+        alt: alternative text.
+        paths: frame name -> points (n, 3): coordinates and height of the markers.
+        prefix: text before the frame's name.
+        height: in pixels.
+    """
+    go = graph_objects()
+    checks.tensor("axis", axis, ndim=1)
+    checks.tensor("values", values, shape=(len(axis), len(axis)))
+    ground = go.Surface(
+        x=rounded(axis),
+        y=rounded(axis),
+        z=[rounded(row, 4) for row in values],
+        colorscale="Blues",
+        showscale=False,
+        opacity=0.85,
+        hoverinfo="skip",
+    )
+    look = {"size": 3.5, "color": RED}
+
+    def dots(p: Tensor) -> Any:
+        x, y, z = (rounded(c) for c in p.T)
+        return go.Scatter3d(x=x, y=y, z=z, mode="markers", marker=look, hoverinfo="skip")
+
+    frames = [go.Frame(name=k, data=[dots(p)], traces=[1]) for k, p in (paths or {}).items()]
+    data = [ground, *frames[0].data] if frames else [ground]
+    fig = go.Figure(data=data, frames=frames if len(frames) > 1 else [])
+    if len(frames) > 1:
+        fig.update_layout(**slider([f.name for f in frames], prefix, redraw=True))
+    fig.update_layout(
+        showlegend=False,
+        scene={
+            "xaxis": {"title": "z₁"},
+            "yaxis": {"title": "z₂"},
+            "zaxis": {"title": "density"},
+            "aspectmode": "manual",
+            "aspectratio": {"x": 1, "y": 1, "z": 0.6},
+            "camera": {"eye": {"x": 1.2, "y": -1.5, "z": 1.0}},
+        },
+    )
+    return finish(fig, alt, height)
+
+
+def cells(
+    frames_of: Mapping[str, tuple[Tensor, Tensor]],
+    axis: Tensor,
+    sources: Tensor,
+    targets: Tensor,
+    *,
+    alt: str,
+    prefix: str = "",
+    height: int = 560,
+) -> Any:
+    """Laguerre cells over the plane of the sources, one picture a frame.
+
+    Args:
+        frames_of: frame name -> (cell of each grid point (m, m), cell of each source (n,)).
+        axis: grid coordinates, (m,).
+        sources: (n, 2), drawn as dots: each lies in the cell of its best target.
+        targets: (k, 2), drawn as numbered diamonds.
+        alt: alternative text.
+        prefix: text before the frame's name.
+        height: in pixels.
+    """
+    go = graph_objects()
+    checks.tensor("axis", axis, ndim=1)
+    checks.tensor("sources", sources, shape=(None, 2))
+    checks.tensor("targets", targets, shape=(None, 2))
+    k = len(targets)
+    pastel = ["#c6dbef", "#fdd0a2", "#c7e9c0", "#dadaeb", "#fee391", "#fbb4b9", "#d9d9d9"]
+    scale = [[(j + e) / k, pastel[j % len(pastel)]] for j in range(k) for e in (0, 1)]
+
+    def data(grid: Tensor, own: Tensor) -> list[Any]:
+        count = torch.bincount(own.cpu(), minlength=k)
+        names = [f"{j + 1}: {int(c)}" for j, c in enumerate(count)]
+        sx, sy = (rounded(c) for c in sources.T)
+        tx, ty = (rounded(c) for c in targets.T)
+        ink = [RED if int(c) != 1 else BLUE for c in count]
+        return [
+            go.Heatmap(
+                x=rounded(axis),
+                y=rounded(axis),
+                z=grid.cpu().tolist(),
+                zmin=-0.5,
+                zmax=k - 0.5,
+                colorscale=scale,
+                showscale=False,
+                hoverinfo="skip",
+            ),
+            go.Scatter(
+                x=sx,
+                y=sy,
+                mode="markers",
+                name="source",
+                marker={"size": 7, "color": "black"},
+                hoverinfo="skip",
+            ),
+            go.Scatter(
+                x=tx,
+                y=ty,
+                mode="markers+text",
+                name="target: sources in its cell",
+                text=names,
+                textposition="top center",
+                textfont={"color": "black"},
+                marker={"size": 10, "symbol": "diamond", "color": ink},
+                hoverinfo="skip",
+            ),
+        ]
+
+    frames = [go.Frame(name=name, data=data(*pair)) for name, pair in frames_of.items()]
+    fig = go.Figure(data=frames[0].data, frames=frames)
+    fig.update_layout(**slider(list(frames_of), prefix, redraw=True))
+    span = {"range": [float(axis[0]), float(axis[-1])], "constrain": "domain"}
+    fig.update_layout(xaxis=span, yaxis=dict(span, scaleanchor="x"))
+    return finish(fig, alt, height)

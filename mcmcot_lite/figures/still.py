@@ -1,0 +1,96 @@
+"""Still figures, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.figures.theme import COLOURS
+
+__all__ = ["image_grid", "prior_circles", "scatter", "style"]
+
+
+def _pyplot() -> Any:
+    return cast(Any, import_module("matplotlib.pyplot"))
+
+
+def style() -> None:
+    """Sets matplotlib's defaults to the book's theme."""
+    cycle = cast(Any, import_module("cycler")).cycler(color=COLOURS)
+    cast(Any, import_module("matplotlib")).rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.figsize": (6.4, 3.6),
+            "figure.constrained_layout.use": True,
+            "font.size": 10.5,
+            "axes.titlesize": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.alpha": 0.25,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "lines.linewidth": 1.8,
+            "axes.prop_cycle": cycle,
+            "image.cmap": "gray",
+        }
+    )
+
+
+def image_grid(
+    x: Tensor, columns: int = 10, titles: Sequence[str] | None = None, width: float = 6.4
+) -> Any:
+    """Images in a grid, row by row; one row title for each row if given.
+
+    Args:
+        x: images (n, 1 or 3, h, w), shown clipped to [0, 1].
+        columns: images a row.
+        titles: text at the left of each row.
+        width: of the figure, in inches.
+
+    Returns:
+        The matplotlib figure.
+    """
+    checks.tensor("x", x, ndim=4)
+    columns = checks.integer("columns", columns, 1)
+    rows = -(-len(x) // columns)
+    pixels = x.detach().cpu().clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
+    label = 0.9 if titles else 0.0
+    side = (width - label) / columns
+    figure, axes = _pyplot().subplots(rows, columns, figsize=(width, side * rows), squeeze=False)
+    for k, ax in enumerate(axes.flat):
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        if k < len(pixels):
+            ax.imshow(pixels[k], vmin=0, vmax=1)
+        if titles and k % columns == 0:
+            ax.set_ylabel(titles[k // columns], rotation=0, ha="right", va="center")
+    return figure
+
+
+def prior_circles(ax: Any, radii: Sequence[float] = (1, 2, 3)) -> None:
+    """Circles around the origin: where a two-dimensional N(0, I) has 39, 86 and 99 % inside."""
+    for r in radii:
+        ax.add_patch(_pyplot().Circle((0, 0), r, fill=False, ls="--", lw=0.8, color="0.45"))
+
+
+def scatter(
+    ax: Any, z: Tensor, labels: Tensor | None = None, limit: float = 4.0, title: str = ""
+) -> None:
+    """Two-dimensional latents (n, 2) on square axes with the prior's circles."""
+    checks.latents("z", z)
+    points = z.detach().cpu().numpy()
+    kinds = [0] if labels is None else cast("list[int]", labels.unique().tolist())
+    which = torch.zeros(len(z)) if labels is None else labels.cpu()
+    for kind, colour in zip(kinds, COLOURS, strict=False):
+        chosen = points[(which == kind).numpy()]
+        ax.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, color=colour, lw=0)
+    prior_circles(ax)
+    ax.set(xlim=(-limit, limit), ylim=(-limit, limit), title=title, aspect="equal")

@@ -1,0 +1,83 @@
+"""The generator while it serves inference: weights fixed, nothing recorded, BatchNorm as stated.
+
+During inference only z moves. :func:`frozen` makes that literal: inside it no parameter of g asks
+for a gradient, dropout is off, and no BatchNorm statistic is updated. On leaving, also through an
+error, every flag is as it was.
+
+BatchNorm has two readings, and the paper does not say which one it uses:
+
+- ``"running"``: the stored averages. The posterior of an image then depends on that image alone,
+  as Eq. (8) has it. The library's default.
+- ``"batch"``: the statistics of the current batch, as the authors' released script has it.
+  The chains of one batch are then coupled.
+
+A BatchNorm layer made with ``track_running_stats=False`` stores no averages and uses those of the
+batch in either reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+
+from mcmcot_lite import checks
+
+__all__ = ["BATCHNORM", "batch_norms", "buffers_restored", "frozen"]
+
+BATCHNORM = ("running", "batch")
+
+
+def batch_norms(g: object) -> list[_BatchNorm]:
+    """The BatchNorm layers of g; none in a plain function."""
+    return [m for m in g.modules() if isinstance(m, _BatchNorm)] if isinstance(g, nn.Module) else []
+
+
+@contextmanager
+def frozen(g: object, batchnorm: str = "running") -> Generator[None, None, None]:
+    """Context in which g is a fixed function of z; a plain function g passes through unchanged.
+
+    Args:
+        g: the generator.
+        batchnorm: ``"running"`` or ``"batch"``, see the module's text.
+    """
+    checks.choice("batchnorm", batchnorm, BATCHNORM)
+    if not callable(g):
+        remedy = "Pass a torch.nn.Module or a function."
+        raise checks.fail("g", "must be callable", checks.shown(g), remedy, TypeError)
+    if not isinstance(g, nn.Module):
+        yield
+        return
+    asked = [p for p in g.parameters() if p.requires_grad]
+    modes = [(m, m.training) for m in g.modules()]
+    norms = [(m, m.track_running_stats) for m in batch_norms(g)]
+    try:
+        for p in asked:
+            p.requires_grad_(False)
+        for m, _ in modes:
+            m.training = False
+        if batchnorm == "batch":
+            for m, _ in norms:  # batch statistics, and no update of the stored ones
+                m.training, m.track_running_stats = True, False
+        yield
+    finally:
+        for p in asked:
+            p.requires_grad_(True)
+        for m, was in modes:
+            m.training = was
+        for m, was in norms:
+            m.track_running_stats = was
+
+
+@contextmanager
+def buffers_restored(g: object) -> Generator[None, None, None]:
+    """Context that puts the buffers of g back if its body raises: a failed call changes nothing."""
+    kept = [(b, b.clone()) for b in g.buffers()] if isinstance(g, nn.Module) else []
+    try:
+        yield
+    except BaseException:
+        for b, was in kept:
+            b.copy_(was)
+        raise

@@ -1,0 +1,86 @@
+"""How far the latents are from the prior, and the images from their reconstructions."""
+
+from __future__ import annotations
+
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.density import images_and_mask
+from mcmcot_lite.transport import EXACT_MAX, exact_map
+
+__all__ = ["PriorDistance", "distance_to_prior", "mse"]
+
+
+class PriorDistance(NamedTuple):
+    """Squared 2-Wasserstein distance of latents to N(0, I), estimated from samples.
+
+    Attributes:
+        value: mean exact OT cost from the latents to fresh prior samples.
+        stderr: its standard error over the draws.
+        floor: the same cost between two prior samples of the same size: what a perfect sample of
+            this size would score. Large in high dimension.
+        n: points used.
+    """
+
+    value: float
+    stderr: float
+    floor: float
+    n: int
+
+
+def distance_to_prior(
+    z_hat: Tensor, *, rng: torch.Generator, draws: int = 4, n: int | None = None
+) -> PriorDistance:
+    """Squared 2-Wasserstein distance between the latents and the prior, by POT's exact solver.
+
+    Args:
+        z_hat: latents, (n, d).
+        rng: draws the prior samples and, where not all latents are used, a subset of them.
+        draws: independent prior samples, >= 2.
+        n: points used, at most 2,000; all latents when left out and possible.
+    """
+    checks.latents("z_hat", z_hat)
+    rng = checks.rng_on(rng, z_hat.device)
+    draws = checks.integer("draws", draws, 2, why="a standard error needs two")
+    most = min(len(z_hat), EXACT_MAX)
+    n = most if n is None else checks.integer("n", n, 1)
+    checks.require(n <= most, "n", f"must be at most {most} here", n, "Leave it out.")
+
+    def prior() -> Tensor:
+        shape = (n, z_hat.shape[1])
+        return torch.randn(shape, generator=rng, device=z_hat.device, dtype=z_hat.dtype)
+
+    costs: list[float] = []
+    floors: list[float] = []
+    for _ in range(draws):
+        subset = torch.randperm(len(z_hat), generator=rng, device=z_hat.device)[:n]
+        z = prior()
+        costs.append(exact_map(z_hat[subset], z).primal)
+        floors.append(exact_map(prior(), z).primal)
+    return PriorDistance(fmean(costs), stdev(costs) / draws**0.5, fmean(floors), n)
+
+
+def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
+    """Mean squared error per pixel between images x and y, (n, ...); of visible pixels, if masked.
+
+    Args:
+        x: images.
+        y: other images, of the shape, dtype and device of x.
+        mask: visible pixels (1), the shape of x or of one image; hidden ones may hold anything.
+    """
+    visible = images_and_mask(x, mask)
+    checks.tensor("y", y, shape=tuple(x.shape), like=x, like_name="x", finite=visible is None)
+    error = (x.detach().double() - y.detach().double()).square()
+    if visible is None:
+        return float(error.mean())
+    error = error[visible]
+    remedy = "1 marks a visible pixel."
+    checks.require(len(error) > 0, "mask", "must leave a pixel visible", "none", remedy)
+    bad, remedy = int((~torch.isfinite(error)).sum()), "Look for NaN in y."
+    got = f"{bad} NaN or infinite entries"
+    checks.require(bad == 0, "y", "must be finite wherever it is visible", got, remedy)
+    return float(error.mean())

@@ -1,0 +1,25 @@
+"""Optimal transport between two clouds of n points: the correction step (Section 5.2).
+
+:func:`semidual_map` is the paper's Algorithm 2, approximate; :func:`exact_map` gives the optimum
+for small n through POT; :func:`transport` calls either by name; :func:`mix` applies the result to
+the latents (Eq. 12). All return a :class:`TransportMap` with a primal cost, a dual bound and their
+gap. The package imports nothing of mcmcot_lite but its error messages.
+"""
+
+from mcmcot_lite.transport.correct import mix, transport
+from mcmcot_lite.transport.exact import EXACT_MAX, exact_map
+from mcmcot_lite.transport.result import TransportMap
+from mcmcot_lite.transport.scores import SMALL, dual_value, laguerre_cells
+from mcmcot_lite.transport.semidual import semidual_map
+
+__all__ = [
+    "EXACT_MAX",
+    "SMALL",
+    "TransportMap",
+    "dual_value",
+    "exact_map",
+    "laguerre_cells",
+    "mix",
+    "semidual_map",
+    "transport",
+]

@@ -1,0 +1,79 @@
+"""What a transport solver returns: the map, its price, and a bound that says how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.transport.scores import check_clouds
+
+__all__ = ["TransportMap", "mean_cost"]
+
+
+@dataclass(frozen=True, eq=False)
+class TransportMap:
+    """A one-to-one map from n sources z_hat to n targets z, squared Euclidean cost.
+
+    Attributes:
+        index: (n,) long; target of each source, -1 where the source was removed (T-hat).
+        bijection: (n,) long; ``index`` completed to a permutation, so that a primal cost exists:
+            the removed sources take the empty targets. Equal to ``index`` when nothing was removed.
+        h: (n,) float64; potentials of Eq. (14), for uncentred scores, up to a constant.
+        primal: mean of ||z_hat_i - z_bijection(i)||^2: at least the optimum.
+        dual: D(h): at most the optimum.
+        removed: share of sources without a target, = share of empty cells.
+        converged: the solver met its goal (removed <= eps; for an exact solver, the optimum).
+        steps: iterations made.
+        method: name of the solver.
+        history: share of empty cells at each iteration.
+    """
+
+    index: Tensor
+    bijection: Tensor
+    h: Tensor
+    primal: float
+    dual: float
+    removed: float
+    converged: bool
+    steps: int
+    method: str
+    history: tuple[float, ...] = field(default=(), repr=False)
+
+    @property
+    def gap(self) -> float:
+        """Primal - dual: the optimum lies between the two, so no map is better by more than this.
+
+        Never below zero beyond float64 rounding.
+        """
+        return self.primal - self.dual
+
+    @property
+    def kept(self) -> Tensor:
+        """(n,) bool: sources that have a target."""
+        return self.index >= 0
+
+    def __call__(self, z_hat: Tensor, z: Tensor) -> Tensor:
+        """T-hat(z_hat), (n, d): the target of each source; a removed source stays where it is."""
+        self.check(z_hat, z)
+        moved = z[self.index.clamp_min(0).to(z.device)]
+        return torch.where(self.kept.to(z.device)[:, None], moved, z_hat)
+
+    def check(self, z_hat: Tensor, z: Tensor) -> None:
+        """Refuses clouds that this map cannot belong to."""
+        check_clouds(z_hat, z)
+        if len(self.index) != len(z_hat):
+            raise checks.fail(
+                "z_hat and z",
+                f"must hold the {len(self.index)} points that the map was computed for",
+                f"n = {len(z_hat)}",
+                "Compute the map from these clouds.",
+            )
+
+
+def mean_cost(z_hat: Tensor, z: Tensor, bijection: Tensor) -> float:
+    """Mean of ||z_hat_i - z_bijection(i)||^2, in float64."""
+    moves = z_hat.detach().double() - z.detach().double()[bijection]
+    return float(moves.square().sum(1).mean())

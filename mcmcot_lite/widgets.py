@@ -1,0 +1,50 @@
+"""Live controls for a running kernel (Colab, local Jupyter). Pages show still results instead.
+
+A widget without a kernel moves its slider and nothing else, so the book's pages never embed one.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.density import Network
+from mcmcot_lite.frozen import frozen
+
+__all__ = ["latent_sliders"]
+
+
+def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
+    """One slider per latent coordinate, and the image g(z) that they make, drawn live.
+
+    Args:
+        g: generator, (1, d) to (1, 1 or 3, h, w).
+        d: number of coordinates.
+        limit: sliders run from -limit to limit.
+
+    Returns:
+        An ipywidgets box; make it a cell's last expression.
+    """
+    d = checks.integer("d", d, 1)
+    limit = checks.number("limit", limit, above=0.0)
+    widgets = cast(Any, import_module("ipywidgets"))
+    plt = cast(Any, import_module("matplotlib.pyplot"))
+    sliders = [
+        widgets.FloatSlider(value=0.0, min=-limit, max=limit, step=0.1, description=f"z{i + 1}")
+        for i in range(d)
+    ]
+
+    def draw(**values: float) -> None:
+        with torch.no_grad(), frozen(g):
+            image: Tensor = g(torch.tensor([list(values.values())]))[0]
+        _, ax = plt.subplots(figsize=(3, 3))
+        ax.imshow(image.clamp(0, 1).permute(1, 2, 0).squeeze(-1).cpu().numpy(), vmin=0, vmax=1)
+        ax.axis("off")
+        plt.show()
+
+    output = widgets.interactive_output(draw, {f"z{i}": w for i, w in enumerate(sliders)})
+    return widgets.VBox([*sliders, output])

