@@ -1,6 +1,6 @@
 """Trains ABP and Algorithm 1 on CelebA faces and keeps what the chapter on CelebA shows.
 
-    python benchmarks/celeba_run.py --name celeba_cpu --n 1000 --width 0.25 --iterations 40
+    python benchmarks/celeba_run.py --name celeba_cpu --n 500 --width 0.25 --iterations 30 --K 5 --L 3 --L2 3
 
 Writes `results/NAME.json` (settings, seed, device, versions, curves, distances, seconds) and
 results/NAME_MODEL.png for each model (drawn faces only: no photograph is stored). Needs CelebA where

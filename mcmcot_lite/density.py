@@ -91,8 +91,10 @@ def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
     if not isinstance(gz, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Return one tensor of shape (n, ...)."
         raise checks.fail("g(z)", "must be a torch.Tensor", checks.shown(gz), remedy, TypeError)
-    if gz.shape != (2, *x.shape[1:]):
+    if gz.shape[1:] != x.shape[1:]:
         raise _wrong_shape(torch.Size((len(x), *gz.shape[1:])), x.shape)
+    rule, got = "must have one image for each row of latents", f"shape {tuple(gz.shape)} for 2 rows"
+    checks.require(len(gz) == 2, "g(z)", rule, got, "Let the first size follow len(z).")
     rule, remedy = f"must be on the device of x, {x.device}", "Move g or x."
     checks.require(gz.device == x.device, "g(z)", rule, gz.device, remedy)
     fits = gz.is_floating_point() and torch.promote_types(gz.dtype, x.dtype) == x.dtype

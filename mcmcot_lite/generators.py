@@ -56,9 +56,9 @@ def _sizes(name: str, sizes: Sequence[int], example: str) -> tuple[int, ...]:
     return tuple(checks.integer(name, k, 1) for k in sizes)
 
 
-def _image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    sizes = _sizes("shape", shape, "(1, 28, 28)")
-    checks.require(len(sizes) > 0, "shape", "must not be empty", "()", "For example (1, 28, 28).")
+def _image_shape(shape: Sequence[int], name: str = "shape") -> tuple[int, ...]:
+    sizes = _sizes(name, shape, "(1, 28, 28)")
+    checks.require(len(sizes) > 0, name, "must not be empty", "()", "For example (1, 28, 28).")
     return sizes
 
 
@@ -121,7 +121,7 @@ class MLP(nn.Module):
         hidden: widths of the hidden layers; () leaves one affine layer.
         activation: a torch.nn activation class; smooth ones give smooth gradients in z.
         output: ``"sigmoid"`` (range (0, 1)), ``"unit"``, ``"tanh"`` or ``"none"``.
-        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+        rng: draws the initial weights, on their device; None uses PyTorch's global generator.
     """
 
     def __init__(
@@ -166,24 +166,29 @@ class Table1(nn.Module):
         channels: output channels of the transposed convolutions, the last the image's.
         kernel: 2 (no padding) or 5 (padding 2, output padding 1); both double the side.
         output: see the module's text; the names of :class:`MLP`.
-        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+        rng: draws the initial weights, on their device; None uses PyTorch's global generator.
     """
 
     def __init__(
         self,
         d: int,
         linear: Sequence[int],
-        start: tuple[int, int, int],
+        start: Sequence[int],
         channels: Sequence[int],
         kernel: int,
         output: str,
         rng: torch.Generator | None,
     ) -> None:
         super().__init__()
-        self.d = checks.integer("d", d, 1)
-        pad, extra = {2: (0, 0), 5: (2, 1)}[kernel]  # padding, output padding
+        self.d, linear = checks.integer("d", d, 1), _sizes("linear", linear, "(1024,)")
+        start, channels = _image_shape(start, "start"), _image_shape(channels, "channels")
+        square = len(start) == 3 and start[1] == start[2]
+        rule = "must be (channels, side, side)"
+        checks.require(square, "start", rule, start, "For example (128, 7, 7).")
+        checks.require(kernel in (2, 5), "kernel", "must be 2 or 5", kernel, "Table 1 has these.")
+        pad, extra = (2, 1) if kernel == 5 else (0, 0)  # padding, output padding
         last = _output(output)
-        c, side, _ = start
+        c, side = start[:2]
         layers: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):  # the layers draw weights that _xavier replaces
             for a, b in pairwise((self.d, *linear)):

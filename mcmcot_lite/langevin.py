@@ -156,7 +156,7 @@ def infer(
     walk = _metropolis if metropolis else _langevin
     runs: list[Inference] = []
     with frozen(g, batchnorm), checks.restored(rng):
-        start = _noise(start, rng) if z0 is None else z0.detach().clone()
+        start = _noise(start, rng) if z0 is None else z0.detach()
         masks = [None] * parts if visible is None else visible.tensor_split(parts)
         for z, xb, mb in zip(start.tensor_split(parts), x.tensor_split(parts), masks, strict=True):
             log_p = partial(raw_grad_z, g, x=xb, sigma=sigma, mask=mb)

@@ -203,13 +203,14 @@ def raw_learn(
     mask: Tensor | None,
 ) -> float:
     """:func:`learn` without checks."""
+    z_hat = z_hat.detach().clone()  # autograd keeps it, so it may be no inference tensor
     g.train()
     optimiser.zero_grad(set_to_none=True)
     with torch.enable_grad():
-        loss = -raw_log_joint(g, z_hat.detach(), x.detach(), sigma, mask).mean()
+        loss = -raw_log_joint(g, z_hat, x.detach(), sigma, mask).mean()
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
     optimiser.step()
-    prior = float(z_hat.detach().square().sum(1).mean()) / 2
+    prior = float(z_hat.square().sum(1).mean()) / 2
     pixels = x[0].numel() if mask is None else max(1.0, float(mask.sum()) / len(x))
     return 2 * sigma**2 * (float(loss.detach()) - prior) / pixels
 

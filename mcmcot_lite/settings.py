@@ -17,7 +17,7 @@ from mcmcot_lite.langevin import check_s
 from mcmcot_lite.transport.correct import METHODS, check_alpha
 from mcmcot_lite.transport.semidual import check_eps
 
-__all__ = ["Settings", "check_betas"]
+__all__ = ["Settings", "check_betas", "check_lr"]
 
 SMALLEST = {"d": 1, "K": 0, "L": 1, "L2": 1, "iterations": 1, "batch_size": 1, "regression": 0}
 STRINGS = {
@@ -59,7 +59,7 @@ class Settings:
             "sigma": check_sigma(self.sigma),
             "s": check_s(self.s),
             "alpha": check_alpha(self.alpha),
-            "lr": checks.number("lr", self.lr, above=0.0, remedy="Try 1e-3."),
+            "lr": check_lr(self.lr),
             "betas": check_betas(self.betas),
             "eps": check_eps(self.eps),
             "reuse_h": checks.boolean("reuse_h", self.reuse_h),
@@ -90,6 +90,12 @@ class Settings:
             f"schedule {self.schedule} ({reading}): {values}, "
             f"{self.chains} chains, {self.targets} targets, {self.transport} transport"
         )
+
+
+def check_lr(lr: float) -> float:
+    """Adam's rate."""
+    why = "Adam moves every weight by about lr a step"
+    return checks.number("lr", lr, above=0.0, below=1e30, why=why, remedy="Try 1e-3.")
 
 
 def check_betas(betas: tuple[float, float]) -> tuple[float, float]:

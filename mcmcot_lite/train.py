@@ -165,7 +165,7 @@ def _check_fit(
         checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
     if settings.x_range is not None:
         low, high = settings.x_range
-        seen = x if visible is None else x[visible]
+        seen = x.detach() if visible is None else x.detach()[visible]
         rule = f"must lie in [{low:g}, {high:g}]"
         got = f"values from {seen.min():g} to {seen.max():g}"
         remedy = "Divide 8-bit images by 255, or set x_range=None in Settings."

@@ -51,9 +51,5 @@ def outcome(x: torch.Tensor, settings: Settings, seed: int) -> tuple[float, floa
 def test_latents_follow_the_prior_and_images_stay_as_good(x, seed):
     distance, error = outcome(x, SETTINGS, seed)
     abp_distance, abp_error = outcome(x, replace(SETTINGS, alpha=0.0), seed)
-    print(
-        f"seed {seed}: distance {distance:.4f}, ABP {abp_distance:.4f}; "
-        f"MSE {error:.4f}, ABP {abp_error:.4f}"
-    )
     assert 3 * distance <= abp_distance
     assert error <= 1.15 * abp_error

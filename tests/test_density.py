@@ -1,7 +1,7 @@
 """log_joint is Eq. (7)/(16), a true density with its constant; its gradients are exact."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,14 @@ def batch_normed(d: int = 2) -> nn.Sequential:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(d, 6), nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+
+
+@pytest.fixture(autouse=True)
+def fixed_draws() -> Iterator[None]:
+    """PyTorch's own generator starts alike in every test, whatever ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 class Snapshot:
@@ -423,8 +431,10 @@ def broken(z: Tensor) -> Tensor:
         (lambda z: torch.zeros(len(z), 3) + 0j, TypeError, "g(z) must have a floating-point"),
         (lambda z: torch.zeros(len(z), 3, device="meta"), ValueError, "on the device of x, cpu"),
         (lambda z: torch.full((len(z), 3), math.nan), ValueError, "Look for NaN in the parameters"),
-        (lambda z: torch.zeros(1, 3), ValueError, "g(z) must have the shape of x"),
-        (lambda z: torch.zeros(len(z), 3)[1:], ValueError, "g(z) must have the shape of x"),
+        (lambda z: torch.zeros(1, 3), ValueError, "each row of latents; got shape (1, 3)"),
+        (lambda z: torch.zeros(4, 3), ValueError, "got shape (4, 3) for 2 rows. Let"),
+        (lambda z: torch.zeros(len(z), 3)[1:], ValueError, "one image for each row of latents"),
+        (lambda z: z.sum(), ValueError, "g(z) must have the shape of x"),
         (lambda z: z.relu_()[:, [0, 1, 1]], ValueError, "g must accept latents"),
     ],
 )  # fmt: skip

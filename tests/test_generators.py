@@ -1,7 +1,7 @@
 """Generators: Table 1 to the last parameter, Xavier normal weights, ranges, refusals."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,14 @@ def small(name: str, **kind: Any) -> Table1:
 def full() -> dict[str, Table1]:
     rng = torch.Generator().manual_seed(SEED)
     return {name: TABLE1[name][0](rng=rng) for name in NETS}
+
+
+@pytest.fixture(autouse=True)
+def fixed_draws() -> Iterator[None]:
+    """PyTorch's own generator starts alike in every test, whatever ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 # --- Table 1 --------------------------------------------------------------------------------
@@ -283,6 +291,12 @@ BUILD: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: MLP(2, output="softmax"), ValueError, "output must be one of 'unit', 'tanh'"),
     (lambda: MLP(2, output=None), TypeError, "output must be one of"),
     (lambda: MLP(2, rng=0), TypeError, "rng must be a torch.Generator"),
+    (lambda: Table1(2, 8, (4, 2, 2), (1,), 2, "unit", None), TypeError, "linear must be a tuple"),
+    (lambda: Table1(2, (), (4, 2), (1,), 2, "unit", None), ValueError, "(channels, side, side)"),
+    (lambda: Table1(2, (), (4, 2, 3), (1,), 2, "unit", None), ValueError, "(channels, side, side)"),
+    (lambda: Table1(2, (), (4, 2, 2), (), 2, "unit", None), ValueError, "channels must not be"),
+    (lambda: Table1(2, (), (4, 2, 2), (0,), 2, "unit", None), ValueError, "channels must be at"),
+    (lambda: Table1(2, (), (4, 2, 2), (1,), 3, "unit", None), ValueError, "kernel must be 2 or 5"),
     *(
         case
         for make in (mnist_generator, svhn_generator, celeba_generator)

@@ -5,7 +5,7 @@ within q standard errors, where q is Bonferroni's quantile for a false alarm of 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,14 @@ SEED = 0  # any seed passes
 
 def seeded(offset: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(SEED + offset)
+
+
+@pytest.fixture(autouse=True)
+def fixed_draws() -> Iterator[None]:
+    """PyTorch's own generator starts alike in every test, whatever ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def clone(rng: torch.Generator) -> torch.Generator:

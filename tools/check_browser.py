@@ -32,6 +32,7 @@ FLAGS = [
 ]  # fmt: skip
 DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
 SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
+PIECE = 4000  # pixels of height in a screenshot
 PATIENCE = 60_000  # milliseconds for a formula or a figure on a slow machine
 
 
@@ -110,8 +111,8 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
                 for problem in found["problems"]:
                     report.add(f"{problem} ({label}, {scheme})")
                 if shots:
-                    file = f"{name.removesuffix('.html').replace('/', '-')}-{label}-{scheme}.png"
-                    page.screenshot(path=str(shots / file), full_page=True)
+                    file = f"{name.removesuffix('.html').replace('/', '-')}-{label}-{scheme}"
+                    take_shots(page, shots / file, size)
             report.formulas, report.figures = found["formulas"], found["figures"]
             report.images = found["images"]
         except Error as error:
@@ -122,6 +123,18 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
         report.add(f"outside request: {address[:200]}")
     report.seconds = time.monotonic() - start
     return report
+
+
+def take_shots(page: Any, path: Path, size: dict[str, int]) -> None:
+    """The whole page as one picture, or as several of it where it is longer than browsers paint."""
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": size["width"], "height": min(height, PIECE)})
+    for number, top in enumerate(range(0, height, PIECE), 1):
+        page.evaluate(f"window.scrollTo(0, {top})")
+        page.wait_for_timeout(150)
+        page.screenshot(path=f"{path}-{number}.png")
+    page.set_viewport_size(size)
+    page.evaluate("window.scrollTo(0, 0)")
 
 
 def check_search(browser: Any, html: Path, word: str) -> Report:

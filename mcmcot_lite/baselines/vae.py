@@ -28,7 +28,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.density import check_sigma, checked, images_and_mask
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.schedules import check_trainable
-from mcmcot_lite.settings import check_betas
+from mcmcot_lite.settings import check_betas, check_lr
 
 __all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]
 
@@ -221,7 +221,7 @@ def fit_vae(
         rule, got = "must leave 2 images in every batch for BatchNorm", f"{parts} batches"
         ok, remedy = len(x) // parts >= 2, "Choose another size."
         checks.require(ok, "batch_size", rule, f"{got} of n = {len(x)}", remedy)
-    lr, betas = checks.number("lr", lr, above=0.0, remedy="Try 1e-3."), check_betas(betas)
+    lr, betas = check_lr(lr), check_betas(betas)
     checks.boolean("progress", progress)
     rule, got = "must be a function or None", checks.shown(callback)
     ok = callback is None or callable(callback)

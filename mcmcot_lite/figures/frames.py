@@ -46,8 +46,8 @@ def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
             {
                 "steps": steps,
                 "currentvalue": {"prefix": prefix},
-                "x": 0.0,
-                "len": 1.0,
+                "x": 0.04,
+                "len": 0.92,
                 "pad": {"t": 34, "b": 6},
             }
         ],
@@ -55,11 +55,11 @@ def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
             {
                 "type": "buttons",
                 "direction": "right",
-                "x": 0.0,
-                "y": 0.0,
-                "xanchor": "left",
-                "yanchor": "top",
-                "pad": {"t": 86},
+                "x": 1.0,
+                "y": 1.0,
+                "xanchor": "right",
+                "yanchor": "bottom",
+                "pad": {"b": 8},
                 "showactive": False,
                 "buttons": buttons,
             }
@@ -69,11 +69,18 @@ def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
 
 def finish(fig: Any, alt: str, height: int) -> Any:
     """What all moving figures share: alternative text, height, margins, legend."""
+    top = 52 if fig.layout.updatemenus else 12  # room for the buttons, right above the plot
     fig.update_layout(
         height=height,
         meta={"alt": alt},
-        margin={"l": 8, "r": 8, "t": 12, "b": 8},
+        margin={"l": 8, "r": 8, "t": top, "b": 8},
         font={"size": 13},
-        legend={"orientation": "h", "y": 1.04, "x": 0.0},
+        legend={
+            "itemsizing": "constant",
+            "orientation": "h",
+            "y": 1.01,
+            "yanchor": "bottom",
+            "x": 0.0,
+        },
     )
     return fig

@@ -14,6 +14,22 @@ from mcmcot_lite.figures.theme import BLUE, RED
 
 __all__ = ["cells", "surface"]
 
+# Light enough for black dots and text on top, twelve of them, so that neighbours differ.
+PASTEL = (
+    "#c6dbef",
+    "#fdd0a2",
+    "#c7e9c0",
+    "#dadaeb",
+    "#fee391",
+    "#fbb4b9",
+    "#d9d9d9",
+    "#ccebc5",
+    "#e6cfb8",
+    "#b3e2dd",
+    "#f4cae4",
+    "#e2e6a9",
+)
+
 
 def surface(
     axis: Tensor,
@@ -97,8 +113,7 @@ def cells(
     checks.tensor("sources", sources, shape=(None, 2))
     checks.tensor("targets", targets, shape=(None, 2))
     k = len(targets)
-    pastel = ["#c6dbef", "#fdd0a2", "#c7e9c0", "#dadaeb", "#fee391", "#fbb4b9", "#d9d9d9"]
-    scale = [[(j + e) / k, pastel[j % len(pastel)]] for j in range(k) for e in (0, 1)]
+    scale = [[(j + e) / k, PASTEL[j % len(PASTEL)]] for j in range(k) for e in (0, 1)]
 
     def data(grid: Tensor, own: Tensor) -> list[Any]:
         count = torch.bincount(own.cpu(), minlength=k)
@@ -122,14 +137,14 @@ def cells(
                 y=sy,
                 mode="markers",
                 name="source",
-                marker={"size": 7, "color": "black"},
+                marker={"size": 7, "color": "#444444"},
                 hoverinfo="skip",
             ),
             go.Scatter(
                 x=tx,
                 y=ty,
                 mode="markers+text",
-                name="target: sources in its cell",
+                name="target: count",
                 text=names,
                 textposition="top center",
                 textfont={"color": "black"},

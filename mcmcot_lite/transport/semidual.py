@@ -159,6 +159,14 @@ def repair(cell: Tensor, n: int, rng: torch.Generator) -> Tensor:
         n: number of targets.
         rng: makes the choice, on cell's device.
     """
+    n = checks.integer("n", n, 1)
+    if not isinstance(cell, Tensor) or cell.dtype != torch.long:  # pyright: ignore[reportUnnecessaryIsInstance]
+        rule, remedy = "must be a tensor of dtype torch.int64", "Call laguerre_cells."
+        raise checks.fail("cell", rule, checks.shown(cell), remedy, TypeError)
+    fits = cell.ndim == 1 and bool(((cell >= 0) & (cell < n)).all())
+    rule, remedy = f"must have shape (m,) and entries from 0 to {n - 1}", "Call laguerre_cells."
+    checks.require(fits, "cell", rule, checks.shown(cell), remedy)
+    rng = checks.rng_on(rng, cell.device)
     order = torch.randperm(len(cell), generator=rng, device=cell.device)
     place = torch.arange(len(cell), device=cell.device)
     keeper = torch.full((n,), -1, dtype=torch.long, device=cell.device)

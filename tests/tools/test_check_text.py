@@ -120,7 +120,7 @@ def test_machine_paths_are_found(tmp_path: Path) -> None:
     (tmp_path / "book").mkdir()
     folder = "/".join(["", "home", "someone", ""])
     (tmp_path / "book" / "a.md").write_text(f"fine\nsee {folder}x\n")
-    (tmp_path / "book" / "b.md").write_text("https://example.org/work/x and ./tmp/y\n")
+    (tmp_path / "book" / "b.md").write_text("https://example.org/home/someone/x and ./home/y\n")
     (line,) = check_text.check_host_paths(tmp_path)
     assert line.startswith("book/a.md:2")
 
