@@ -1,10 +1,11 @@
 """Trains ABP and Algorithm 1 on CelebA faces and keeps what the chapter on CelebA shows.
 
-    python benchmarks/celeba_run.py --name celeba_cpu --n 500 --width 0.25 --iterations 30 --K 5 --L 3 --L2 3
+    python benchmarks/celeba_run.py --name celeba_cpu --n 500 --width 0.25 \\
+        --iterations 30 --K 5 --L 3 --L2 3
 
 Writes `results/NAME.json` (settings, seed, device, versions, curves, distances, seconds) and
-results/NAME_MODEL.png for each model (drawn faces only: no photograph is stored). Needs CelebA where
-`mcmcot_lite.data.celeba` finds it, for example `celeba_64.zip` in the folder MCMCOT_DATA.
+`results/NAME_MODEL.png` for each model (drawn faces only: no photograph is stored). Needs CelebA
+where `mcmcot_lite.data.celeba` finds it, for example `celeba_64.zip` in the folder MCMCOT_DATA.
 """
 
 from __future__ import annotations

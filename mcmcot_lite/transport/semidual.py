@@ -19,6 +19,9 @@ What the paper leaves unsaid, and what is done here:
 - h starts at 0 for the centred clouds.
 - Departs: the best h seen is returned, not the last one.
 - float32 clouds are searched in float32; what is returned was counted in float64.
+
+It may fail, and says so by ``converged=False``: equal sources share a cell whatever h is, and in
+d = 1 the ascent is slow (:func:`mcmcot_lite.transport.exact_map` is right for both).
 """
 
 from __future__ import annotations
