@@ -10,6 +10,7 @@ fail only on the way (a diverging chain) runs inside :func:`restored`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -20,6 +21,7 @@ from torch import Tensor
 __all__ = [
     "boolean",
     "choice",
+    "error_text",
     "fail",
     "integer",
     "latents",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+ADDRESS = re.compile(r" (?:object )?at 0x[0-9A-Fa-f]+")
 
 
 def fail(
@@ -54,8 +57,13 @@ def shown(value: object) -> str:
     """A wrong value in a few words: its type, and as much of it as fits."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
-    text = " ".join(repr(value).split())
+    text = ADDRESS.sub("", " ".join(repr(value).split()))
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
+
+
+def error_text(error: BaseException) -> str:
+    """Kind and text of an error, without addresses in memory, which differ from run to run."""
+    return f"{type(error).__name__}: {ADDRESS.sub('', str(error))}"
 
 
 def _scalar(value: object) -> object:

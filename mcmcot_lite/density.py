@@ -35,7 +35,13 @@ def raw_log_joint(
 
     Hidden pixels are replaced before they meet any arithmetic, so they may hold anything, NaN too.
     """
-    gz = g(z)
+    try:
+        gz = g(z)
+    except ValueError as error:
+        if len(z) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        rule = "must have 2 rows or more: a BatchNorm layer of g normalises by the batch"
+        raise checks.fail("z", rule, "1 row", "Call g.eval(), or pass more pairs.") from error
     if gz.shape != x.shape:  # broadcasting would hide it
         raise _wrong_shape(gz.shape, x.shape)
     residual = x - gz
@@ -83,11 +89,13 @@ def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
             gz = g(z[:1].detach().expand(2, -1))
     except torch.cuda.OutOfMemoryError:
         raise
-    except (RuntimeError, IndexError) as error:
+    except Exception as error:  # g is the reader's, and may raise anything
         d = z.shape[1]
         rule = f"must accept latents of shape (n, {d}), {z.dtype}, on {z.device}"
         remedy = "Match d, dtype and device with those of g."
-        raise checks.fail("g", rule, f"the error '{error}'", remedy) from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        got = f"the error '{checks.error_text(error)}'"
+        raise checks.fail("g", rule, got, remedy, kind) from error
     if not isinstance(gz, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Return one tensor of shape (n, ...)."
         raise checks.fail("g(z)", "must be a torch.Tensor", checks.shown(gz), remedy, TypeError)
@@ -144,7 +152,8 @@ def log_joint(
     Args:
         g: the generator, latents (n, d) to images (n, ...).
         z: latents, shape (n, d).
-        x: images, shape (n, ...), the shape that g returns.
+        x: images, shape (n, ...), the shape that g returns; any finite values, on purpose: the
+            density is defined for all, and only training asks for a range.
         sigma: standard deviation of the pixel noise, > 0.
         mask: 1 where a pixel is visible, 0 where hidden; the shape of x or of one image.
         constant: add :math:`-\frac{D}{2}\log 2\pi\sigma^2 - \frac{d}{2}\log 2\pi` (D counts visible
@@ -154,7 +163,8 @@ def log_joint(
         Shape (n,), in nats, differentiable in z, x and the parameters of g.
 
     Raises:
-        TypeError, ValueError: on wrong types, shapes, dtypes, devices, NaN, or sigma <= 0.
+        TypeError, ValueError: on wrong types, shapes, dtypes, devices, NaN, or sigma <= 0; and on
+            a single pair where BatchNorm, in training mode, cannot normalise it.
     """
     checks.boolean("constant", constant)
     sigma, visible = checked(g, z, x, sigma, mask)

@@ -66,6 +66,9 @@ def ppca(x: Tensor, d: int) -> FactorAnalysis:
 
     Theta = U (Lambda - sigma^2 I)^1/2 from the d leading eigenpairs of the sample covariance
     (divided by n), sigma^2 the mean of the other D - d eigenvalues.
+
+    Raises:
+        TypeError, ValueError: on bad input, or images that leave no variance to the noise.
     """
     d = _check_data(x, d)
     n, D = x.shape
@@ -112,6 +115,9 @@ def em(
 
     Returns:
         :class:`FactorAnalysis`; its ``history`` holds one log-likelihood per step.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
     """
     d = _check_data(x, d)
     checks.choice("noise", noise, ("isotropic", "diagonal"))

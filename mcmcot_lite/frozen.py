@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 
 from mcmcot_lite import checks
 
-__all__ = ["BATCHNORM", "batch_norms", "buffers_restored", "frozen"]
+__all__ = ["BATCHNORM", "batch_norms", "buffers_restored", "frozen", "learning_restored"]
 
 BATCHNORM = ("running", "batch")
 
@@ -80,4 +80,20 @@ def buffers_restored(g: object) -> Generator[None, None, None]:
     except BaseException:
         for b, was in kept:
             b.copy_(was)
+        raise
+
+
+@contextmanager
+def learning_restored(g: nn.Module) -> Generator[None, None, None]:
+    """:func:`buffers_restored`, which puts back training flags and ``.grad`` of g as well."""
+    modes = [(m, m.training) for m in g.modules()]
+    grads = [(p, p.grad) for p in g.parameters()]
+    try:
+        with buffers_restored(g):
+            yield
+    except BaseException:
+        for m, was in modes:
+            m.training = was
+        for p, grad in grads:
+            p.grad = grad
         raise

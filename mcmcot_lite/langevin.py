@@ -108,7 +108,7 @@ def infer(
 
     Args:
         g: generator, (n, d) to the shape of x.
-        x: images, (n, ...); hidden pixels are never read.
+        x: images, (n, ...), any finite values, on purpose; hidden pixels are never read.
         z0: start of the chains, (n, d), for persistent inference; None draws the start from
             N(0, I_d): noise-initialised inference, which needs ``d``.
         d: dimension of the latents, when z0 is None.

@@ -89,6 +89,9 @@ def posterior(
     Returns:
         :class:`Gaussian` with means (n, d), m_i = C Theta' Psi^-1 (x_i - mu), and the covariance
         (d, d), which is the same for every image.
+
+    Raises:
+        TypeError, ValueError: on wrong types, shapes, dtypes, devices, NaN, or sigma <= 0.
     """
     sigma, mu = check_linear(x, theta, sigma, mu)
     return raw_posterior(x - mu, theta, sigma)
@@ -106,7 +109,7 @@ def log_marginal(
     """Exact log p(x), the log-density of N(mu, Theta Theta' + Psi), shape (n,).
 
     Costs O(D d^2): the matrix inversion lemma keeps every inverse d x d.
-    Arguments as :func:`posterior`.
+    Arguments and errors as :func:`posterior`.
     """
     sigma, mu = check_linear(x, theta, sigma, mu)
     return raw_log_marginal(x - mu, theta, sigma)
@@ -128,6 +131,9 @@ def sample(
     """Draws n pairs: latents (n, d) from the prior, images (n, D) from them.
 
     theta, sigma, mu as :func:`posterior`; all noise comes from ``rng``, on theta's device.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
     """
     n = checks.integer("n", n, 1)
     sigma, mu = check_model(theta, sigma, mu)

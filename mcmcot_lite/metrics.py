@@ -42,6 +42,9 @@ def distance_to_prior(
         rng: draws the prior samples and, where not all latents are used, a subset of them.
         draws: independent prior samples, >= 2.
         n: points used, at most 2,000; all latents when left out and possible.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
     """
     checks.latents("z_hat", z_hat)
     rng = checks.rng_on(rng, z_hat.device)
@@ -71,6 +74,9 @@ def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
         x: images.
         y: other images, of the shape, dtype and device of x.
         mask: visible pixels (1), the shape of x or of one image; hidden ones may hold anything.
+
+    Raises:
+        TypeError, ValueError: on bad input, or a mask that hides every pixel.
     """
     visible = images_and_mask(x, mask)
     checks.tensor("y", y, shape=tuple(x.shape), like=x, like_name="x", finite=visible is None)

@@ -10,7 +10,9 @@ The printed algorithm, one iteration k, with the line numbers of the paper::
 
 :func:`printed` is this loop. :func:`released` is the order of the authors' script: each batch
 takes K steps and L2 learning steps at once, L passes over the data make one iteration, then one
-correction, then ``regression`` passes of plain learning on the corrected pairs. Both are Python
+correction, then ``regression`` passes of plain learning on the corrected pairs. Departs: chains
+start at independent prior draws, and all pairs are regressed, where the script starts the chains at
+the targets and regresses the matched pairs only. Both are Python
 generators that yield after every iteration; :func:`mcmcot_lite.fit` runs one of them. With a mask
 the same lines are Algorithm 3 (Eqs. 15 to 19); with alpha = 0 they are alternating
 back-propagation (ABP).
@@ -18,6 +20,8 @@ back-propagation (ABP).
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
@@ -27,6 +31,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import checked, raw_log_joint
+from mcmcot_lite.frozen import batch_norms, learning_restored
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import TransportMap, mix, transport
@@ -38,7 +43,7 @@ __all__ = ["SCHEDULE", "Iteration", "Run", "learn", "printed", "released"]
 class Iteration:
     """State after one iteration, as a schedule yields it and a callback receives it.
 
-    The tensors are the run's own: read them, or clone them before you change them.
+    A schedule yields the run's own tensors; :func:`mcmcot_lite.fit` gives callbacks copies.
 
     Attributes:
         k: its number, from 1.
@@ -96,7 +101,7 @@ class Run:
         st = self.settings
         warm = self.h if st.reuse_h and st.targets == "fixed" else None
         T = transport(z_hat, z, method=st.transport, eps=st.eps, rng=self.rng, h0=warm)
-        self.h = T.h
+        self.h = T.h.clone()  # a callback may write into T
         return T
 
     def learn(self, z_hat: Tensor, i: Tensor, steps: int) -> float:
@@ -168,14 +173,19 @@ def learn(
 
     Args:
         g: generator, (n, d) to the shape of x; put in training mode and changed.
-        x: images, (n, ...).
+        x: images, (n, ...), any finite values, on purpose.
         z_hat: their latents, (n, d).
-        optimiser: holds the parameters of g; minimises, so it is given minus the log-joint.
+        optimiser: holds all trainable parameters of g and needs no closure; minimises, so it is
+            given minus the log-joint.
         sigma: pixel noise, > 0.
         mask: visible pixels.
 
     Returns:
         The mean squared error per visible pixel before the step.
+
+    Raises:
+        TypeError, ValueError: on bad input.
+        FloatingPointError: when the loss is not finite. In each case g is as it was.
     """
     if not isinstance(g, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Wrap the function in a module."
@@ -185,7 +195,24 @@ def learn(
         raise checks.fail("optimiser", rule, checks.shown(optimiser), remedy, TypeError)
     sigma, visible = checked(g, z_hat, x, sigma, mask, "z_hat")
     check_trainable(g)
-    return raw_learn(g, x, z_hat, optimiser, sigma, visible)
+    _check_optimiser(optimiser, g)
+    if batch_norms(g):
+        rule, remedy = "must hold 2 images or more for BatchNorm", "Pass more images."
+        checks.require(len(x) >= 2, "x", rule, len(x), remedy)
+    with learning_restored(g):
+        return raw_learn(g, x, z_hat, optimiser, sigma, visible)
+
+
+def _check_optimiser(optimiser: torch.optim.Optimizer, g: nn.Module) -> None:
+    """It steps without a closure, and holds what is to be learned."""
+    name, adam = type(optimiser).__name__, "Use torch.optim.Adam(g.parameters())."
+    closure = inspect.signature(type(optimiser).step).parameters.get("closure")
+    free = closure is None or closure.default is not inspect.Parameter.empty
+    checks.require(free, "optimiser", "must step without a closure", name, adam)
+    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    missing = [key for key, p in g.named_parameters() if p.requires_grad and id(p) not in held]
+    got, rule = f"{name} without {missing[:3]}", "must hold all trainable parameters of g"
+    checks.require(not missing, "optimiser", rule, got, f"{adam} Or freeze the others.")
 
 
 def check_trainable(g: nn.Module) -> None:
@@ -208,11 +235,14 @@ def raw_learn(
     optimiser.zero_grad(set_to_none=True)
     with torch.enable_grad():
         loss = -raw_log_joint(g, z_hat, x.detach(), sigma, mask).mean()
+        rule, remedy = "must keep the loss finite", "Try a smaller lr, or look for huge latents."
+        value = float(loss.detach())
+        checks.require(math.isfinite(value), "g", rule, value, remedy, FloatingPointError)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
     optimiser.step()
     prior = float(z_hat.square().sum(1).mean()) / 2
     pixels = x[0].numel() if mask is None else max(1.0, float(mask.sum()) / len(x))
-    return 2 * sigma**2 * (float(loss.detach()) - prior) / pixels
+    return 2 * sigma**2 * (value - prior) / pixels
 
 
 def normal(*shape: int, like: Tensor, rng: torch.Generator) -> Tensor:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from torch import Tensor
+
 from mcmcot_lite import checks
 from mcmcot_lite.density import check_sigma
 from mcmcot_lite.frozen import BATCHNORM
@@ -17,7 +19,7 @@ from mcmcot_lite.langevin import check_s
 from mcmcot_lite.transport.correct import METHODS, check_alpha
 from mcmcot_lite.transport.semidual import check_eps
 
-__all__ = ["Settings", "check_betas", "check_lr"]
+__all__ = ["Settings", "check_betas", "check_inside", "check_lr", "check_range"]
 
 SMALLEST = {"d": 1, "K": 0, "L": 1, "L2": 1, "iterations": 1, "batch_size": 1, "regression": 0}
 STRINGS = {
@@ -63,7 +65,7 @@ class Settings:
             "betas": check_betas(self.betas),
             "eps": check_eps(self.eps),
             "reuse_h": checks.boolean("reuse_h", self.reuse_h),
-            "x_range": None if self.x_range is None else _check_range(self.x_range),
+            "x_range": check_range(self.x_range),
         }
         for name, minimum in SMALLEST.items():
             checked[name] = checks.integer(name, getattr(self, name), minimum)
@@ -81,14 +83,15 @@ class Settings:
 
     def describe(self) -> str:
         """One line a page can print: the values, and the reading of the paper they follow."""
-        names = ["iterations", "L", "L2", "K", "s", "sigma", "alpha", "batch_size", "lr"]
+        names = ["d", "iterations", "L", "L2", "K", "s", "sigma", "alpha", "eps", "batch_size"]
         reading = "Algorithm 1 as printed"
         if self.schedule == "released":
             names, reading = [*names, "regression"], "order of the authors' released script"
-        values = ", ".join(f"{name}={getattr(self, name):g}" for name in names)
+        values = ", ".join(f"{name}={getattr(self, name):g}" for name in [*names, "lr"])
         return (
             f"schedule {self.schedule} ({reading}): {values}, "
-            f"{self.chains} chains, {self.targets} targets, {self.transport} transport"
+            f"{self.chains} chains, {self.targets} targets, {self.transport} transport, "
+            f"batchnorm {self.batchnorm}"
         )
 
 
@@ -109,11 +112,27 @@ def _check_beta(beta: object) -> float:
     return checks.number("betas", beta, above=0, below=1, closed=ends, remedy="Try (0.5, 0.99).")
 
 
-def _check_range(x_range: tuple[float, float]) -> tuple[float, float]:
+def check_range(x_range: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The range (low, high) that images must keep; None allows any."""
+    if x_range is None:
+        return None
     remedy = "Try (0.0, 1.0), or None for any range."
     pair = _two("x_range", x_range, remedy)
     low = checks.number("x_range", pair[0], remedy=remedy)
     return low, checks.number("x_range", pair[1], above=low, why="it is (low, high)", remedy=remedy)
+
+
+def check_inside(x: Tensor, x_range: tuple[float, float] | None, visible: Tensor | None) -> None:
+    """Refuses images that leave the range wherever they are visible."""
+    if x_range is None:
+        return
+    low, high = x_range
+    seen = x.detach() if visible is None else x.detach()[visible]
+    if bool(((seen >= low) & (seen <= high)).all()):
+        return
+    rule, got = f"must lie in [{low:g}, {high:g}]", f"values from {seen.min():g} to {seen.max():g}"
+    remedy = "Divide 8-bit images by 255, or set x_range to their range (None: any)."
+    raise checks.fail("x", rule, got, remedy)
 
 
 def _two(name: str, value: object, remedy: str) -> Sequence[object]:

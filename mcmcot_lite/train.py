@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from mcmcot_lite.density import Network, checked, images_and_mask
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.schedules import SCHEDULE, Iteration, Run, check_trainable, normal
-from mcmcot_lite.settings import Settings
+from mcmcot_lite.settings import Settings, check_inside
 from mcmcot_lite.transport import EXACT_MAX
 
 __all__ = ["Callback", "Fit", "fit", "reconstruct"]
@@ -86,7 +86,7 @@ def fit(
         settings: :class:`Settings`.
         rng: all randomness of the run, on x's device; the same seed gives the same run.
         mask: visible pixels (1), the shape of x or of one image; hidden pixels are never read.
-        callbacks: each is called with every :class:`Iteration`.
+        callbacks: each is called with every :class:`Iteration`, in a copy of its own.
         progress: show a tqdm bar.
 
     Returns:
@@ -119,9 +119,15 @@ def fit(
             bar.set_postfix_str(f"mse={step.mse:.4f}", refresh=False)
             bar.update()
             for callback in callbacks:
-                callback(step)
+                callback(_copied(step))
     g.eval()
     return Fit(g, z_hat, z, tuple(history), settings, time.perf_counter() - begin)
+
+
+def _copied(step: Iteration) -> Iteration:
+    """The iteration with latents that a callback may write into."""
+    inferred, z_hat, z = (t.clone() for t in (step.inferred, step.z_hat, step.z))
+    return replace(step, inferred=inferred, z_hat=z_hat, z=z)
 
 
 def _row(step: Iteration, seconds: float) -> dict[str, float]:
@@ -163,13 +169,7 @@ def _check_fit(
     if visible is not None:
         remedy = "1 marks a visible pixel."
         checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
-    if settings.x_range is not None:
-        low, high = settings.x_range
-        seen = x.detach() if visible is None else x.detach()[visible]
-        rule = f"must lie in [{low:g}, {high:g}]"
-        got = f"values from {seen.min():g} to {seen.max():g}"
-        remedy = "Divide 8-bit images by 255, or set x_range=None in Settings."
-        checks.require(bool(((seen >= low) & (seen <= high)).all()), "x", rule, got, remedy)
+    check_inside(x, settings.x_range, visible)
     n = len(x)
     if settings.transport == "exact" and settings.alpha > 0:
         rule, remedy = f"'exact' needs at most {EXACT_MAX} images", "Use transport='semidual'."
@@ -208,17 +208,22 @@ def reconstruct(
 
     Args:
         g: generator, in any mode; used with fixed weights, and BatchNorm as ``settings.batchnorm``.
-        x: images, (n, ...).
-        settings: its d, sigma, s, K, batch_size and batchnorm are used.
+        x: images, (n, ...), inside ``settings.x_range`` wherever visible.
+        settings: its d, sigma, s, K, batch_size, batchnorm and x_range are used.
         rng: source of the noise.
         z0: start of the chains, (n, d), e.g. ``fit(...).z_hat``; None starts at noise.
         mask: visible pixels.
 
     Returns:
         (images g(z_hat) of x's shape, latents z_hat (n, d)), without gradients.
+
+    Raises:
+        TypeError, ValueError, FloatingPointError: as :func:`mcmcot_lite.infer`, and ValueError on
+            images outside their range.
     """
     check_settings(settings)
     st = settings
+    check_inside(x, st.x_range, images_and_mask(x, mask))
     z_hat = infer(
         g,
         x,

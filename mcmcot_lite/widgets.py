@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network
@@ -18,17 +18,28 @@ from mcmcot_lite.frozen import frozen
 __all__ = ["latent_sliders"]
 
 
+def _like_weights(g: object, z: list[float]) -> Tensor:
+    """One latent vector in the dtype and on the device that g computes in now."""
+    weights = g.parameters() if isinstance(g, nn.Module) else iter(())
+    first = next((w for w in weights if w.is_floating_point()), torch.empty(0, dtype=torch.float32))
+    return torch.tensor([z], dtype=first.dtype, device=first.device)
+
+
 def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
     """One slider per latent coordinate, and the image g(z) that they make, drawn live.
 
     Args:
-        g: generator, (1, d) to (1, 1 or 3, h, w).
+        g: generator, (1, d) to (1, 1 or 3, h, w). A module gets z in the dtype and on the device
+            of its parameters, a plain function in float32 on the CPU.
         d: number of coordinates.
         limit: sliders run from -limit to limit.
 
     Returns:
         An ipywidgets box; make it a cell's last expression.
     """
+    if not callable(g):
+        remedy = "Pass a torch.nn.Module or a function."
+        raise checks.fail("g", "must be callable", checks.shown(g), remedy, TypeError)
     d = checks.integer("d", d, 1)
     limit = checks.number("limit", limit, above=0.0)
     widgets = cast(Any, import_module("ipywidgets"))
@@ -40,9 +51,9 @@ def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
 
     def draw(**values: float) -> None:
         with torch.no_grad(), frozen(g):
-            image: Tensor = g(torch.tensor([list(values.values())]))[0]
+            image: Tensor = g(_like_weights(g, list(values.values())))[0].float().cpu()
         _, ax = plt.subplots(figsize=(3, 3))
-        ax.imshow(image.clamp(0, 1).permute(1, 2, 0).squeeze(-1).cpu().numpy(), vmin=0, vmax=1)
+        ax.imshow(image.clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy(), vmin=0, vmax=1)
         ax.axis("off")
         plt.show()
 

@@ -59,6 +59,54 @@ def test_bad_clouds_are_named(make):
         make({"a": torch.full((3, 2 if make is figures.play else 3), torch.nan)}, alt="nan")
 
 
+BAD_CLOUDS = {
+    "sizes": ({"clouds": {"a": 6, "b": 5}}, ValueError, r"clouds\['b'\] must have as many points"),
+    "not a mapping": ({"clouds": torch.zeros(6, 2)}, TypeError, "clouds must be a mapping"),
+    "length": ({"labels": torch.zeros(5).long()}, ValueError, r"labels must have shape \(6,\)"),
+    "float": ({"labels": torch.zeros(6)}, TypeError, "labels must have an integer or bool dtype"),
+    "list": ({"labels": [0] * 6}, TypeError, "labels must be a torch.Tensor"),
+    "few names": ({"names": ["a"]}, ValueError, "names must hold one name for each of the 2"),
+    "many names": ({"names": ["a", "b", "c"]}, ValueError, "names must hold one name"),
+    "letters": ({"names": "ab"}, TypeError, "names must be a sequence of strings"),
+    "limit": ({"limit": 0}, ValueError, "limit must be greater than 0"),
+    "height": ({"height": 0}, ValueError, "height must be at least 10"),
+    "empty alt": ({"alt": " "}, ValueError, "alt must not be empty"),
+    "no alt": ({"alt": None}, TypeError, "alt must be a string"),
+}
+
+
+@pytest.mark.parametrize(("change", "kind", "message"), BAD_CLOUDS.values(), ids=BAD_CLOUDS)
+@pytest.mark.parametrize(("make", "d"), [(figures.play, 2), (figures.turn, 3)])
+def test_bad_arguments_of_clouds_are_named(make, d, change, kind, message):
+    good = {"clouds": {"a": 6}, "labels": torch.arange(6) % 2, "names": ["a", "b"], "alt": "two"}
+    given = good | change
+    if isinstance(given["clouds"], dict):
+        given["clouds"] = {k: torch.zeros(n, d) for k, n in given["clouds"].items()}
+    with pytest.raises(kind, match=message):
+        make(given.pop("clouds"), **given)
+
+
+@pytest.mark.parametrize("make", [figures.play, figures.turn, figures.scatter])
+def test_ten_classes_have_ten_colours_and_eleven_are_refused(make):
+    def draw(count):
+        z = torch.zeros(count, 3 if make is figures.turn else 2)
+        if make is figures.scatter:
+            _, ax = plt.subplots()
+            make(ax, z, torch.arange(count))
+            return [tuple(c.get_facecolor()[0]) for c in ax.collections]
+        fig = make({"a": z}, alt="classes", labels=torch.arange(count))
+        return [t.marker.color for t in fig.data]
+
+    assert len(set(draw(10))) == 10
+    with pytest.raises(ValueError, match="labels must hold at most 10 classes"):
+        draw(11)
+
+
+def test_bool_labels_make_two_classes():
+    fig = figures.play({"a": torch.zeros(4, 2)}, alt="two", labels=torch.arange(4) > 2)
+    assert [len(t.x) for t in fig.data] == [3, 1]
+
+
 def test_surface_moves_its_dots_and_keeps_its_ground(rng):
     axis = torch.linspace(-1, 1, 9)
     values = axis[:, None] + 2 * axis
@@ -68,6 +116,14 @@ def test_surface_moves_its_dots_and_keeps_its_ground(rng):
     assert all(tuple(f.traces) == (1,) for f in fig.frames)
     with pytest.raises(ValueError, match="values"):
         figures.surface(axis, values[:3], alt="wrong shape")
+    with pytest.raises(ValueError, match=r"paths\['0'\] must have shape \(any, 3\)"):
+        figures.surface(axis, values, alt="flat", paths={"0": torch.zeros(4, 2)})
+    with pytest.raises(TypeError, match="paths must be a mapping"):
+        figures.surface(axis, values, alt="no names", paths=torch.zeros(4, 3))
+    with pytest.raises(ValueError, match="alt"):
+        figures.surface(axis, values, alt="")
+    with pytest.raises(ValueError, match="height"):
+        figures.surface(axis, values, alt="low", height=0)
 
 
 def test_cells_say_how_many_sources_each_target_has():
@@ -78,6 +134,37 @@ def test_cells_say_how_many_sources_each_target_has():
     fig = figures.cells(frames, axis, sources, targets, alt="cells")
     assert list(fig.frames[0].data[2].text) == ["1: 2", "2: 1"]
     assert list(fig.frames[1].data[2].text) == ["1: 0", "2: 3"]
+
+
+GRID, OWN = torch.zeros(6, 6, dtype=torch.long), torch.tensor([0, 0, 1])
+BAD_CELLS = {
+    "no frame": ({"frames_of": {}}, ValueError, "frames_of must hold at least one frame"),
+    "no mapping": ({"frames_of": [(GRID, OWN)]}, TypeError, "frames_of must be a mapping"),
+    "no pair": ({"frames_of": {"0": GRID}}, TypeError, r"frames_of\['0'\] must be a pair"),
+    "grid": ({"frames_of": {"0": (GRID[:5], OWN)}}, ValueError, r"\[0\] must have shape \(6, 6\)"),
+    "own": ({"frames_of": {"0": (GRID, OWN[:2])}}, ValueError, r"\[1\] must have shape \(3,\)"),
+    "float": ({"frames_of": {"0": (GRID.float(), OWN)}}, TypeError, "integer or bool dtype"),
+    "range": ({"frames_of": {"0": (GRID, OWN + 1)}}, ValueError, r"\[1\] must lie in 0 ... 1"),
+    "negative": ({"frames_of": {"0": (GRID - 1, OWN)}}, ValueError, r"\[0\] must lie in 0 ... 1"),
+    "sources": ({"sources": torch.zeros(3, 3)}, ValueError, "sources must have shape"),
+    "targets": ({"targets": torch.zeros(2)}, ValueError, "targets must have shape"),
+    "alt": ({"alt": ""}, ValueError, "alt must not be empty"),
+    "height": ({"height": -1}, ValueError, "height must be at least"),
+}
+
+
+@pytest.mark.parametrize(("change", "kind", "message"), BAD_CELLS.values(), ids=BAD_CELLS)
+def test_bad_cells_are_named(change, kind, message):
+    good = {
+        "frames_of": {"0": (GRID, OWN)},
+        "axis": torch.linspace(-1, 1, 6),
+        "sources": torch.zeros(3, 2),
+        "targets": torch.zeros(2, 2),
+        "alt": "cells",
+    }
+    assert figures.cells(**good)
+    with pytest.raises(kind, match=message):
+        figures.cells(**good | change)
 
 
 def test_image_grid_places_and_clips():
@@ -93,6 +180,14 @@ def test_image_grid_places_and_clips():
         figures.image_grid(x[0])
     with pytest.raises(ValueError, match="columns"):
         figures.image_grid(x, columns=0)
+    before = plt.get_fignums()
+    with pytest.raises(ValueError, match="titles must hold one title for each of the 3 rows"):
+        figures.image_grid(x, columns=2, titles=["a"])
+    with pytest.raises(ValueError, match="x must have 1 or 3 channels"):
+        figures.image_grid(torch.rand(2, 2, 4, 4))
+    with pytest.raises(ValueError, match="width"):
+        figures.image_grid(x, columns=2, titles=["a", "b", "c"], width=0.5)
+    assert plt.get_fignums() == before  # a refused call leaves no empty figure behind
 
 
 def test_scatter_draws_every_point(rng):
@@ -101,6 +196,24 @@ def test_scatter_draws_every_point(rng):
     figures.scatter(ax, torch.randn(20, 2, generator=rng), torch.arange(20) % 2, title="t")
     assert sum(len(c.get_offsets()) for c in ax.collections) == 20
     assert len(ax.patches) == 3  # the prior's circles
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"z": torch.zeros(4, 3)}, ValueError, r"z must have shape \(any, 2\)"),
+        ({"labels": torch.zeros(3).long()}, ValueError, r"labels must have shape \(4,\)"),
+        ({"labels": torch.zeros(4)}, TypeError, "labels must have an integer or bool dtype"),
+        ({"limit": 0}, ValueError, "limit must be greater than 0"),
+        ({"limit": -1.0}, ValueError, "limit must be greater than 0"),
+    ],
+)
+def test_bad_arguments_of_scatter_are_named_and_draw_nothing(change, kind, message):
+    _, ax = plt.subplots()
+    with pytest.raises(kind, match=message):
+        figures.scatter(ax, **{"z": torch.zeros(4, 2)} | change)
+    assert not ax.collections
+    assert not ax.patches
 
 
 def test_colours_differ():

@@ -13,7 +13,6 @@ reparameterisation; the KL term in closed form.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -25,52 +24,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
+from mcmcot_lite.baselines.encoder import MLPEncoder
 from mcmcot_lite.density import check_sigma, checked, images_and_mask
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.schedules import check_trainable
-from mcmcot_lite.settings import check_betas, check_lr
+from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 
 __all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]
-
-
-class MLPEncoder(nn.Module):
-    """Images (n, ...) -> (means (n, d), log variances (n, d)), fully connected.
-
-    Args:
-        d: dimension of the latents.
-        pixels: number of values in one image.
-        hidden: widths of the hidden layers; empty gives an affine encoder.
-        rng: CPU generator for the initial weights; None uses PyTorch's global one.
-    """
-
-    def __init__(
-        self,
-        d: int,
-        pixels: int,
-        hidden: Sequence[int] = (128, 64),
-        rng: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.d, self.pixels = checks.integer("d", d, 1), checks.integer("pixels", pixels, 1)
-        rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
-        listed = isinstance(hidden, (list, tuple))
-        checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
-        widths = [self.pixels, *(checks.integer("hidden", w, 1) for w in hidden)]
-        if rng is not None:
-            checks.rng_on(rng, torch.device("cpu"))
-        layers: list[nn.Module] = []
-        for a, b in itertools.pairwise(widths):
-            layers += [nn.Linear(a, b), nn.GELU()]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
-        for m in self.net:
-            if isinstance(m, nn.Linear):
-                nn.init.xavier_normal_(m.weight, generator=rng)
-                nn.init.zeros_(m.bias)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log variances of q(z|x), each (n, d)."""
-        mean, logvar = self.net(x.flatten(1)).chunk(2, dim=1)
-        return mean, logvar
 
 
 class VAE(nn.Module):
@@ -159,9 +119,13 @@ def _tried(name: str, network: nn.Module, value: Tensor, remedy: str) -> object:
     """Network(value), with a clear error if it cannot take it."""
     try:
         return network(value)
-    except (RuntimeError, IndexError) as error:
-        got = f"shape {tuple(value.shape[1:])} for each, {value.dtype}, and the error '{error}'"
-        raise checks.fail(name, "must fit the network", got, remedy) from error
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # a network of the reader's may raise anything
+        why = f"the error '{checks.error_text(error)}'"
+        got = f"shape {tuple(value.shape[1:])} for each, {value.dtype}, and {why}"
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise checks.fail(name, "must fit the network", got, remedy, kind) from error
 
 
 def _draw(mean: Tensor, logvar: Tensor, rng: torch.Generator) -> Tensor:
@@ -191,12 +155,13 @@ def fit_vae(
     betas: tuple[float, float] = (0.9, 0.999),
     progress: bool = True,
     callback: Callable[[int, float], None] | None = None,
+    x_range: tuple[float, float] | None = (0.0, 1.0),
 ) -> VAEFit:
     """Trains encoder and generator together, by Adam on the mean one-sample ELBO.
 
     Args:
         vae: trained in place, then put in evaluation mode.
-        x: images, (n, ...).
+        x: images, (n, ...), inside ``x_range``.
         rng: shuffles and samples; on x's device.
         epochs: passes over x.
         batch_size: images a step, capped at n.
@@ -204,6 +169,7 @@ def fit_vae(
         betas: Adam's decay rates.
         progress: show a tqdm bar.
         callback: called with (epoch, mean ELBO) after each epoch.
+        x_range: the range (low, high) of the images; None allows any.
 
     Raises:
         TypeError, ValueError: on bad input, before vae or rng change.
@@ -214,6 +180,7 @@ def fit_vae(
         raise checks.fail("vae", "must be a VAE", checks.shown(vae), remedy, TypeError)
     check_trainable(vae)
     vae.check(x)
+    check_inside(x, check_range(x_range), None)
     rng = checks.rng_on(rng, x.device)
     epochs = checks.integer("epochs", epochs, 1)
     parts = -(-len(x) // checks.integer("batch_size", batch_size, 1))

@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
-from mcmcot_lite.checks import fail
+from mcmcot_lite.checks import error_text
 from mcmcot_lite.data._faces import Album, decode_all, open_album
 from mcmcot_lite.data._imageset import ImageSet
 from mcmcot_lite.data._places import Place, cache_folder, has_file, has_folder
@@ -76,12 +76,6 @@ class CelebAReader:
         return ImageSet(x, None, source.name, split, f"{path.name} in {place.label}",
                         source.licence)
 
-    def missing_split(self, source: Source, split: str) -> Exception:
-        """What to raise when the split was in none of the sets found."""
-        remote = source.files[split][0]
-        return fail("split", f"must be one that the images found have ({'; '.join(self.lacking)})",
-                    repr(split), f"Put {remote.name} there (see {source.page}).")
-
     def _kept_or_decoded(self, album: Album, names: Sequence[str]) -> torch.Tensor:
         store = None
         if len(names) >= KEEP_FROM:
@@ -108,7 +102,7 @@ def _read_store(store: Path, n: int, stamp: str) -> torch.Tensor | None:
                 return torch.as_tensor(x)
         why = "another content"
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        why = f"{type(error).__name__}: {error}"
+        why = error_text(error)
     warnings.warn(f"{store} is damaged ({why}); the images are decoded again.", stacklevel=2)
     return None
 

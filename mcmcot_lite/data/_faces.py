@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mcmcot_lite.checks import boolean, fail, integer
+from mcmcot_lite.checks import boolean, error_text, fail, integer
 from mcmcot_lite.data._imageset import ImageSet
 from mcmcot_lite.data._places import as_path
 
@@ -77,7 +77,7 @@ def open_album(path: Path) -> Generator[Album]:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise fail(str(path), "must be a folder or a readable zip of images",
-                   f"{type(error).__name__}: {error}",
+                   error_text(error),
                    "If it was copied or downloaded, it is cut off: get it again.") from error
     with archive:
         infos = {i.filename: i for i in archive.infolist() if _wanted(i.filename)}
@@ -122,7 +122,7 @@ def decode_all(
         except MemoryError:
             raise
         except Exception as error:  # Pillow and zipfile raise many kinds for a damaged image
-            return f"{names[i]!r} ({type(error).__name__}: {error})"
+            return f"{names[i]!r} ({error_text(error)})"
         return ""
 
     broken: dict[int, str] = {}

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mcmcot_lite.checks import fail
+from mcmcot_lite.checks import error_text, fail
 
 __all__ = ["Bytes", "check_labels", "idx_digest", "read_csv_digits", "read_idx", "read_mat",
            "read_npz"]
@@ -32,7 +32,7 @@ _UNREADABLE = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib
 
 
 def _broken(path: Path, rule: str, error: BaseException) -> Exception:
-    return fail(str(path), rule, f"{type(error).__name__}: {error}", AGAIN)
+    return fail(str(path), rule, error_text(error), AGAIN)
 
 
 def idx_digest(array: Bytes) -> str:

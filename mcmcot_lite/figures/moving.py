@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
+from mcmcot_lite.figures import inputs
 from mcmcot_lite.figures.frames import finish, graph_objects, rounded, slider
 from mcmcot_lite.figures.theme import COLOURS, GREY
 
@@ -30,8 +30,8 @@ def play(
     Args:
         clouds: frame name -> points (n, 2), the same n in every frame.
         alt: what a reader who cannot see the figure should know.
-        labels: class of each point, (n,), for colour.
-        names: name of each class, for the legend.
+        labels: class of each point, (n,), integers or bools, for colour; at most ten classes.
+        names: one for each class in ``labels``, in increasing order, for the legend.
         prefix: text before the frame's name.
         limit: both axes run from -limit to limit; points outside are drawn at the edge.
         height: in pixels.
@@ -63,17 +63,24 @@ def _animated(
     limit: float,
     height: int,
 ) -> Any:
-    go = graph_objects()
-    if not clouds:
-        raise checks.fail(
-            "clouds", "must hold at least one frame", "none", "Pass {'name': points}."
-        )
+    clouds = inputs.frames("clouds", clouds, "points")
     for key, points in clouds.items():
         checks.tensor(f"clouds[{key!r}]", points, shape=(None, d))
-    n = len(next(iter(clouds.values())))
-    kinds = [0] if labels is None else cast("list[int]", labels.unique().tolist())
-    which = torch.zeros(n) if labels is None else labels.cpu()
-    titles = list(names) or ["" if labels is None else str(k) for k in kinds]
+    first, n = next((key, len(points)) for key, points in clouds.items())
+    for key, points in clouds.items():
+        rule = f"must have as many points as clouds[{first!r}], {n}"
+        remedy = "Draw the same points in every frame."
+        checks.require(len(points) == n, f"clouds[{key!r}]", rule, len(points), remedy)
+    kinds, which = inputs.classes(labels, n)
+    titles = inputs.strings("names", names)
+    if titles and labels is not None:
+        rule = f"must hold one name for each of the {len(kinds)} classes in labels"
+        remedy = "Name the classes in increasing order, or leave names out."
+        checks.require(len(titles) == len(kinds), "names", rule, len(titles), remedy)
+    titles = titles or ["" if labels is None else str(k) for k in kinds]
+    inputs.text("alt", alt)
+    limit, height = inputs.reach(limit), inputs.pixels(height)
+    go = graph_objects()
 
     def traces(points: Tensor) -> list[Any]:
         inside = points.detach().cpu().clamp(-limit, limit)
@@ -114,7 +121,7 @@ def _animated(
                 "yaxis": dict(span, title="z₂"),
                 "zaxis": dict(span, title="z₃"),
                 "aspectmode": "cube",
-                "camera": {"eye": {"x": 1.5, "y": 1.5, "z": 0.9}},
+                "camera": {"eye": {"x": 1.75, "y": 1.75, "z": 1.0}},
             }
         )
     return finish(fig, alt, height)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
+from mcmcot_lite.figures import inputs
 from mcmcot_lite.figures.theme import COLOURS
 
 __all__ = ["image_grid", "prior_circles", "scatter", "style"]
@@ -21,7 +21,8 @@ def _pyplot() -> Any:
 
 def style() -> None:
     """Sets matplotlib's defaults to the book's theme."""
-    cycle = cast(Any, import_module("cycler")).cycler(color=COLOURS)
+    lines = COLOURS[:7]  # a thin yellow line on white is hard to see
+    cycle = cast(Any, import_module("cycler")).cycler(color=lines)
     cast(Any, import_module("matplotlib")).rcParams.update(
         {
             "figure.dpi": 110,
@@ -57,10 +58,19 @@ def image_grid(
         The matplotlib figure.
     """
     checks.tensor("x", x, ndim=4)
+    grey_or_rgb, got = x.shape[1] in (1, 3), f"shape {tuple(x.shape)}"
+    remedy = "Show one channel at a time, for example x[:, :1]."
+    checks.require(grey_or_rgb, "x", "must have 1 or 3 channels on axis 1", got, remedy)
     columns = checks.integer("columns", columns, 1)
     rows = -(-len(x) // columns)
-    pixels = x.detach().cpu().clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
+    titles = inputs.strings("titles", titles) if titles is not None else []
+    rule = f"must hold one title for each of the {rows} rows"
+    remedy = "Pass '' for a row without a title."
+    checks.require(len(titles) in (0, rows), "titles", rule, len(titles), remedy)
+    pixels = x.detach().cpu().float().clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
     label = 0.9 if titles else 0.0
+    why = "inches; titles take 0.9 of them" if titles else "inches"
+    width = checks.number("width", width, above=label, why=why, remedy="Try 6.4.")
     side = (width - label) / columns
     figure, axes = _pyplot().subplots(rows, columns, figsize=(width, side * rows), squeeze=False)
     for k, ax in enumerate(axes.flat):
@@ -84,12 +94,20 @@ def prior_circles(ax: Any, radii: Sequence[float] = (1, 2, 3)) -> None:
 def scatter(
     ax: Any, z: Tensor, labels: Tensor | None = None, limit: float = 4.0, title: str = ""
 ) -> None:
-    """Two-dimensional latents (n, 2) on square axes with the prior's circles."""
-    checks.latents("z", z)
-    points = z.detach().cpu().numpy()
-    kinds = [0] if labels is None else cast("list[int]", labels.unique().tolist())
-    which = torch.zeros(len(z)) if labels is None else labels.cpu()
-    for kind, colour in zip(kinds, COLOURS, strict=False):
+    """Two-dimensional latents (n, 2) on square axes with the prior's circles.
+
+    Args:
+        ax: matplotlib axes.
+        z: latents.
+        labels: class of each point, (n,), integers or bools, for colour; at most ten classes.
+        limit: both axes run from -limit to limit.
+        title: of the axes.
+    """
+    checks.tensor("z", z, shape=(None, 2), remedy="Choose two coordinates, for example z[:, :2].")
+    kinds, which = inputs.classes(labels, len(z))
+    limit = inputs.reach(limit)
+    points = z.detach().cpu().double().numpy()
+    for kind, colour in zip(kinds, COLOURS[: len(kinds)], strict=True):
         chosen = points[(which == kind).numpy()]
         ax.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, color=colour, lw=0)
     prior_circles(ax)

@@ -34,6 +34,9 @@ def transport(
         eps: largest removed share, used by ``"semidual"``.
         rng: used by the repair step of ``"semidual"``.
         h0: warm start of ``"semidual"`` from an earlier result's ``h``.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
     """
     checks.choice("method", method, METHODS)
     if method == "semidual":
@@ -50,12 +53,16 @@ def mix(z_hat: Tensor, z: Tensor, T: TransportMap, alpha: float) -> Tensor:
     """Eq. (12): alpha T-hat(z_hat) + (1 - alpha) z_hat, shape (n, d); z_hat is not changed.
 
     A source that the repair removed has no image under T-hat and stays where it is, to the bit.
+    Departs: Section 5.2 removes such pairs; here they are kept, and learning still uses them.
 
     Args:
         z_hat: inferred latents, (n, d).
         z: prior samples, (n, d).
         T: map from z_hat to z.
         alpha: share of the correction, in [0, 1]; 0 is alternating back-propagation (ABP).
+
+    Raises:
+        TypeError, ValueError: on bad input, or clouds of another size than T's.
     """
     if not isinstance(T, TransportMap):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise checks.fail(

@@ -25,6 +25,10 @@ def exact_map(z_hat: Tensor, z: Tensor) -> TransportMap:
 
     Returns:
         :class:`TransportMap` with ``removed`` 0 and ``gap`` 0 up to float64 rounding.
+
+    Raises:
+        TypeError, ValueError: on bad input, or more than 2000 points.
+        RuntimeError: when POT's solver fails.
     """
     check_clouds(z_hat, z)
     n = len(z)

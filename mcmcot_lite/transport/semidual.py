@@ -16,7 +16,8 @@ What the paper leaves unsaid, and what is done here:
   to a sixth of the iterations.
 - The gradient has mean zero by itself, so the paper's centring of it changes nothing but rounding;
   the step is centred.
-- h starts at 0 for the centred clouds.
+- Departs: h starts at 0 for the centred clouds. Line 3's h = 0 for clouds as they are is another
+  start, unless both have mean zero.
 - Departs: the best h seen is returned, not the last one.
 - float32 clouds are searched in float32; what is returned was counted in float64.
 
@@ -69,6 +70,9 @@ def semidual_map(
     Returns:
         :class:`TransportMap`. ``converged`` is True exactly when ``removed <= eps``. The dual bound
         comes from the h returned; the primal cost from the repaired map, completed.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
 
     Memory: O(n d) and a buffer of at most 2,000 x 2,000 scores, for any n.
     """

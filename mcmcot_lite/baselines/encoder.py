@@ -1,0 +1,53 @@
+"""An encoder for :class:`mcmcot_lite.baselines.VAE`: fully connected."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mcmcot_lite import checks
+
+__all__ = ["MLPEncoder"]
+
+
+class MLPEncoder(nn.Module):
+    """Images (n, ...) -> (means (n, d), log variances (n, d)), fully connected.
+
+    Args:
+        d: dimension of the latents.
+        pixels: number of values in one image.
+        hidden: widths of the hidden layers; empty gives an affine encoder.
+        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+    """
+
+    def __init__(
+        self,
+        d: int,
+        pixels: int,
+        hidden: Sequence[int] = (128, 64),
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.d, self.pixels = checks.integer("d", d, 1), checks.integer("pixels", pixels, 1)
+        rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
+        listed = isinstance(hidden, (list, tuple))
+        checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
+        widths = [self.pixels, *(checks.integer("hidden", w, 1) for w in hidden)]
+        if rng is not None:
+            checks.rng_on(rng, torch.device("cpu"))
+        layers: list[nn.Module] = []
+        for a, b in itertools.pairwise(widths):
+            layers += [nn.Linear(a, b), nn.GELU()]
+        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
+        for m in self.net:
+            if isinstance(m, nn.Linear):
+                nn.init.xavier_normal_(m.weight, generator=rng)
+                nn.init.zeros_(m.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances of q(z|x), each (n, d)."""
+        mean, logvar = self.net(x.flatten(1)).chunk(2, dim=1)
+        return mean, logvar
