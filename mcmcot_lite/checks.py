@@ -24,6 +24,7 @@ __all__ = [
     "error_text",
     "fail",
     "integer",
+    "is_ours",
     "latents",
     "mask_for",
     "number",
@@ -64,6 +65,11 @@ def shown(value: object) -> str:
 def error_text(error: BaseException) -> str:
     """Kind and text of an error, without addresses in memory, which differ from run to run."""
     return f"{type(error).__name__}: {ADDRESS.sub('', str(error))}"
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether an error already has the four parts of :func:`fail`."""
+    return isinstance(error, (TypeError, ValueError)) and "; got " in str(error)
 
 
 def _scalar(value: object) -> object:

@@ -90,6 +90,8 @@ def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # g is the reader's, and may raise anything
+        if checks.is_ours(error):
+            raise
         d = z.shape[1]
         rule = f"must accept latents of shape (n, {d}), {z.dtype}, on {z.device}"
         remedy = "Match d, dtype and device with those of g."

@@ -425,7 +425,7 @@ def broken(z: Tensor) -> Tensor:
         (lambda z: (z, z), TypeError, "g(z) must be a torch.Tensor"),
         (lambda z: None, TypeError, "g(z) must be a torch.Tensor"),
         (lambda z: z[:, [0, 1, 7]], ValueError, "g must accept latents of shape (n, 2)"),
-        (broken, ValueError, "the error 'broken inside'"),
+        (broken, ValueError, "the error 'RuntimeError: broken inside'"),
         (lambda z: torch.zeros(len(z), 3, dtype=F64), TypeError, "no wider than that of x"),
         (lambda z: torch.zeros(len(z), 3).long(), TypeError, "g(z) must have a floating-point"),
         (lambda z: torch.zeros(len(z), 3) + 0j, TypeError, "g(z) must have a floating-point"),
@@ -477,9 +477,9 @@ def test_a_failure_on_the_way_restores_the_buffers() -> None:
     """One image under BatchNorm in training mode: torch refuses, after it has counted the batch."""
     g = batch_normed().train()
     before = Snapshot(g)
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    with pytest.raises(ValueError, match="z must have 2 rows or more: a BatchNorm"):
         log_joint(g, Z[:1], X[:1], sigma=0.3)
-    with pytest.raises(ValueError, match="more than 1 value per channel"):
+    with pytest.raises(ValueError, match="z must have 2 rows or more: a BatchNorm"):
         learning_gradient(g, Z[:1], X[:1], sigma=0.3)
     assert before.unchanged()
 
@@ -488,3 +488,23 @@ def test_a_failure_on_the_way_restores_the_buffers() -> None:
 def test_constant_is_a_bool(value: object) -> None:
     with pytest.raises(TypeError, match="constant must be a bool"):
         log_joint(nn.Linear(2, 3), Z, X, sigma=0.3, constant=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("a"), AttributeError("b"), ZeroDivisionError("c"), ValueError("d")]
+)
+def test_whatever_g_raises_is_told_with_its_cause(error: Exception) -> None:
+    def g(z: Tensor) -> Tensor:
+        raise error
+
+    with pytest.raises(ValueError, match=r"g must accept latents.*" + type(error).__name__) as got:
+        grad_z(g, Z, X, sigma=0.3)
+    assert got.value.__cause__ is error
+
+
+def test_a_wrong_signature_is_a_type_error() -> None:
+    def g(z: Tensor, y: Tensor) -> Tensor:
+        return z + y
+
+    with pytest.raises(TypeError, match="g must accept latents"):
+        log_joint(g, Z, X, sigma=0.3)  # type: ignore[arg-type]

@@ -223,7 +223,7 @@ def test_warm_start_of_h(trace):
 
     h0, h = starts()
     assert h0[0] is None
-    assert all(a is b for a, b in zip(h0[1:], h[:-1], strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(h0[1:], h[:-1], strict=True))
     assert all(a is None for a in starts(reuse_h=False)[0])
     assert all(a is None for a in starts(targets="fresh")[0])
 
@@ -337,6 +337,7 @@ X, Z = images(), torch.randn(23, 2, generator=seeded(2))
         ({"z_hat": Z.to("meta")}, ValueError, "z_hat"),
         ({"optimiser": None}, TypeError, "optimiser"),
         ({"optimiser": 1e-3}, TypeError, "optimiser"),
+        ({"optimiser": torch.optim.Adam(net().parameters())}, ValueError, "optimiser must hold"),
         ({"sigma": 0.0}, ValueError, "sigma"),
         ({"sigma": "0.3"}, TypeError, "sigma"),
         ({"mask": torch.ones(2)}, ValueError, "mask"),
@@ -356,3 +357,58 @@ def test_learn_refuses_and_changes_nothing(change, kind, name):
     assert not any(m.training for m in g.modules())
     assert all(p.grad is None for p in g.parameters())
     assert not adam.state
+
+
+def normed():
+    """A net with BatchNorm in evaluation mode, and gradients left by somebody."""
+    g = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 12), nn.Unflatten(1, SHAPE))
+    for p in g.parameters():
+        p.grad = torch.ones_like(p)
+    return g.eval()
+
+
+def unchanged(g, before):
+    same_state = all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+    same_grad = all(torch.equal(p.grad, torch.ones_like(p)) for p in g.parameters())
+    return same_state and same_grad and not any(m.training for m in g.modules())
+
+
+@pytest.mark.parametrize(
+    ("n", "scale", "make", "kind", "words"),
+    [
+        (1, 1.0, torch.optim.Adam, ValueError, "x must hold 2 images or more for BatchNorm"),
+        (9, 1.0, torch.optim.LBFGS, ValueError, "optimiser must step without a closure"),
+        (9, 1e30, torch.optim.Adam, FloatingPointError, "g must keep the loss finite"),
+    ],
+)
+def test_a_failed_learning_step_changes_nothing(n, scale, make, kind, words):
+    g = normed()
+    before = copy.deepcopy(g.state_dict())
+    with pytest.raises(kind, match=words):
+        learn(g, X[:n], Z[:n] * scale, make(g.parameters()), sigma=0.3)
+    assert unchanged(g, before)
+
+
+def test_an_error_inside_g_while_it_learns_changes_nothing():
+    class Fails(nn.Module):
+        def forward(self, x):
+            if self.training:
+                raise RuntimeError("only in training")
+            return x
+
+    g = nn.Sequential(normed(), Fails()).eval()
+    before = copy.deepcopy(g.state_dict())
+    with pytest.raises(RuntimeError, match="only in training"):
+        learn(g, X, Z, torch.optim.SGD(g.parameters()), sigma=0.3)
+    assert unchanged(g, before)
+
+
+def test_an_optimiser_of_a_part_serves_when_the_rest_is_frozen():
+    g = net()
+    last = list(g.parameters())[-1]
+    adam = torch.optim.Adam([last])
+    with pytest.raises(ValueError, match="optimiser must hold all trainable parameters"):
+        learn(g, X, Z, adam, sigma=0.3)
+    g.requires_grad_(False)
+    last.requires_grad_(True)
+    assert learn(g, X, Z, adam, sigma=0.3) > 0

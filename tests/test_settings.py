@@ -101,6 +101,8 @@ def test_describe_names_schedule_step_and_sigma():
     assert "\n" not in printed
     for words in ("schedule printed", "Algorithm 1 as printed", "s=0.05", "sigma=0.25", "K=7"):
         assert words in printed
+    for words in (": d=2, ", "eps=0.05", "batchnorm running"):
+        assert words in printed
     assert "regression" not in printed
     released = Settings(d=2, schedule="released", regression=4, chains="noise").describe()
     for words in ("schedule released", "released script", "regression=4", "noise chains"):

@@ -490,3 +490,27 @@ def test_a_linear_generator_learns_the_ppca_subspace(d, alpha, schedule):
     # other directions has the variance sigma^2 / (n scale^2).
     statistic = n * float((tilt.square().sum(0)).sum()) * float(scale.min()) ** 2 / sigma**2
     assert statistic < stats.chi2.isf(1e-3 / 8, d * (D - d))
+
+
+def test_reconstruct_keeps_the_range_of_its_settings():
+    rng = seeded()
+    state = rng.get_state()
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 1\]"):
+        reconstruct(net(), 255 * images(), settings(), rng=rng)
+    assert torch.equal(rng.get_state(), state)
+    reconstruct(net(), 2 * images(), settings(x_range=(0.0, 2.0)), rng=rng)
+    reconstruct(net(), -images(), settings(x_range=None), rng=rng)
+
+
+@pytest.mark.parametrize("schedule", ["printed", "released"])
+def test_a_callback_that_writes_does_not_reach_the_run(schedule):
+    def vandal(step):
+        for t in (step.inferred, step.z_hat, step.z, *(() if step.T is None else (step.T.h,))):
+            t.fill_(math.nan)
+
+    st = settings(schedule=schedule, L=1)
+    kind = {"rng": seeded(), "progress": False}
+    clean = fit(net(), images(), st, **kind)
+    got = fit(net(), images(), st, callbacks=[vandal], **kind | {"rng": seeded()})
+    assert torch.equal(got.z_hat, clean.z_hat)
+    assert torch.equal(got.z, clean.z)

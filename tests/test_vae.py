@@ -219,7 +219,7 @@ def test_it_reaches_the_exact_likelihood_of_a_linear_model():
     g.requires_grad_(False)
     vae = VAE(g, MLPEncoder(2, 5, (), rng=seeded()).double(), sigma=0.5)
     for lr in (0.1, 0.01):
-        fit_vae(vae, x, rng=seeded(), epochs=60, batch_size=100, lr=lr, progress=False)
+        fit_vae(vae, x, rng=seeded(), epochs=60, lr=lr, progress=False, x_range=None)
     draws = torch.stack([vae.elbo(x, rng=seeded(k)).detach().mean() for k in range(50)])
     error = stats.t.isf(1e-4, 49) * float(draws.std()) / math.sqrt(50)
     truth = float(law.log_prob(x).mean())
@@ -359,3 +359,14 @@ def test_batchnorm_needs_two_images_in_a_batch():
     with pytest.raises(ValueError, match="batch_size must leave 2 images"):
         fit_vae(vae, X[:3], rng=seeded(), batch_size=2, progress=False)
     fit_vae(vae, X[:4], rng=seeded(), batch_size=2, epochs=1, progress=False)
+
+
+def test_images_keep_their_range():
+    vae = small()
+    before = weights(vae).clone()
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 1\]"):
+        fit_vae(vae, 255 * X, rng=seeded(), progress=False)
+    with pytest.raises(ValueError, match="x_range"):
+        fit_vae(vae, X, rng=seeded(), progress=False, x_range=(1.0, 0.0))
+    assert torch.equal(weights(vae), before)
+    fit_vae(vae, 2 * X, rng=seeded(), epochs=1, progress=False, x_range=(0.0, 2.0))

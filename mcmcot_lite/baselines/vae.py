@@ -122,6 +122,8 @@ def _tried(name: str, network: nn.Module, value: Tensor, remedy: str) -> object:
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # a network of the reader's may raise anything
+        if checks.is_ours(error):
+            raise
         why = f"the error '{checks.error_text(error)}'"
         got = f"shape {tuple(value.shape[1:])} for each, {value.dtype}, and {why}"
         kind = TypeError if isinstance(error, TypeError) else ValueError

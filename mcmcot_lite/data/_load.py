@@ -98,8 +98,8 @@ def celeba(
     """CelebA: faces, 3 x 64 x 64; 162,770 "train", 19,867 "valid" and 19,962 "test" (no labels).
 
     A prepared set (``celeba_64.zip``) has the splits that its file numbers belong to: the first
-    10,000 are all "train". For another split the official set is downloaded. For ``limit`` and ``skip_broken`` see ``image_folder``; 60,000 images
-    take 0.74 GB of memory.
+    10,000 are all "train". For another split the official set is downloaded. For ``limit`` and
+    ``skip_broken`` see ``image_folder``; 60,000 images take 0.74 GB of memory.
     """
     limit = None if limit is None else integer("limit", limit, 1)
     reader = CelebAReader(limit, boolean("skip_broken", skip_broken), progress)

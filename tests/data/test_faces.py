@@ -127,8 +127,9 @@ def test_one_broken_image_is_named_or_skipped(
     bad = {"cut": good[: len(good) // 2], "text": b"not an image", "empty": b""}[how]
     suffix = kind.lower()
     path = make(tmp_path / "f", {f"1.{suffix}": good, f"2.{suffix}": bad, f"3.{suffix}": good})
-    with pytest.raises(ValueError, match=rf"broken: '2.{suffix}' .*skip_broken=True"):
+    with pytest.raises(ValueError, match=rf"broken: '2.{suffix}' .*skip_broken=True") as caught:
         data.image_folder(path)
+    assert " at 0x" not in str(caught.value)
     with pytest.warns(UserWarning, match=r"1 of 3 images of .* are broken .* '2\."):
         found = data.image_folder(path, skip_broken=True)
     assert len(found) == 2
@@ -227,8 +228,30 @@ def test_official_set_is_split_by_number(tmp_path: Path, sub: str, packed: bool)
 def test_prepared_part_has_only_what_its_numbers_say(tmp_path: Path) -> None:
     make_zip(tmp_path / "celeba_64.zip", faces(1, 2, 3, w=64, h=64, kind="WEBP"))
     assert len(data.celeba(root=tmp_path)) == 3
-    with pytest.raises(ValueError, match=r"celeba_64.zip in root .* holds train only.*got 'test'"):
-        data.celeba(root=tmp_path, split="test")
+    with pytest.raises(FileNotFoundError, match=r"celeba_64.zip in root .* holds train only"):
+        data.celeba(root=tmp_path, split="test", download=False)
+
+
+def test_a_split_that_the_prepared_part_lacks_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(urls: object, target: Path, **_: object) -> None:
+        target.parent.mkdir(parents=True)
+        make_zip(target, faces(*NUMBERS))
+
+    make_zip(tmp_path / "celeba_64.zip", faces(1, 2, w=64, h=64, kind="WEBP"))
+    monkeypatch.setattr("mcmcot_lite.data._fetch.fetch", fetch)
+    found = data.celeba(root=tmp_path, split="test")
+    assert (len(found), found.source) == (2, "img_align_celeba.zip in the cache")
+
+
+def test_first_available_passes_by_a_prepared_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_zip(tmp_path / "celeba_64.zip", faces(1, w=64, h=64, kind="WEBP"))
+    monkeypatch.setenv("MCMCOT_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"(?s)celeba \(test\).*svhn \(test\)"):
+        data.first_available("celeba", "svhn", split="test", download=False)
 
 
 def test_official_comes_before_prepared_and_completes_it(tmp_path: Path) -> None:
