@@ -57,7 +57,7 @@ test: $(STAMP)  ## unit tests, checks of the text, and the notebooks (nbval)
 lint: $(STAMP)  ## ruff, pyright (strict for the library), import layers
 	@'$(BIN)/python' -m ruff check --quiet .
 	@'$(BIN)/python' -m pyright --pythonpath '$(BIN)/python'
-	@'$(BIN)/lint-imports' --no-cache --quiet && echo "import layers: kept"
+	@'$(BIN)/lint-imports' --no-cache --no-logo
 
 notebooks: $(STAMP)  ## write notebooks/ from book/
 	@'$(BIN)/python' tools/make_notebooks.py
