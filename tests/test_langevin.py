@@ -733,7 +733,9 @@ INFER: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "says"), SHARED + start_cases("z0") + INFER, ids=lambda v: str(v)[:50]
+    ("change", "kind", "says"),
+    SHARED + start_cases("z0") + INFER,
+    ids=lambda v: str(v).split(" at 0x")[0][:50],
 )
 def test_bad_input_to_infer(change: dict[str, Any], kind: type[Exception], says: str) -> None:
     g, rng = batch_normed(), seeded()
@@ -746,7 +748,9 @@ def test_bad_input_to_infer(change: dict[str, Any], kind: type[Exception], says:
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "says"), SHARED + start_cases("z"), ids=lambda v: str(v)[:50]
+    ("change", "kind", "says"),
+    SHARED + start_cases("z"),
+    ids=lambda v: str(v).split(" at 0x")[0][:50],
 )
 def test_bad_input_to_langevin_step(
     change: dict[str, Any], kind: type[Exception], says: str
