@@ -56,6 +56,7 @@ test: $(STAMP)  ## unit tests, checks of the text, and the notebooks (nbval)
 
 lint: $(STAMP)  ## ruff, pyright (strict for the library), import layers
 	@'$(BIN)/python' -m ruff check --quiet .
+	@'$(BIN)/python' -m ruff format --check --quiet .
 	@'$(BIN)/python' -m pyright --pythonpath '$(BIN)/python'
 	@'$(BIN)/lint-imports' --no-cache --no-logo
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import F64, randn, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
@@ -20,16 +21,6 @@ from mcmcot_lite.factor_analysis import FactorAnalysis, Gaussian
 
 torch.set_num_threads(1)
 quick = settings(derandomize=True, deadline=None, max_examples=20, database=None)
-F64 = torch.float64
-SEED = 0  # any seed passes
-
-
-def seeded(offset: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(SEED + offset)
-
-
-def randn(*shape: int, rng: torch.Generator) -> Tensor:
-    return torch.randn(*shape, generator=rng, dtype=F64)
 
 
 def model(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers import F64, seeded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -22,12 +23,6 @@ from mcmcot_lite.short_run import k_step_law, largest_stable_step
 
 torch.set_num_threads(1)
 quick = settings(derandomize=True, deadline=None, max_examples=15, database=None)
-F64 = torch.float64
-SEED = 0  # any seed passes
-
-
-def seeded(offset: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(SEED + offset)
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import SHAPE, images, net, same, seeded, settings
 from torch import nn
 
 from mcmcot_lite import (
-    MLP,
     LinearGenerator,
-    Settings,
     fit,
     infer,
     learn,
@@ -22,30 +21,6 @@ from mcmcot_lite import (
     schedules,
     transport,
 )
-
-SHAPE = (1, 3, 4)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def net(d=2, seed=0):
-    return MLP(d, SHAPE, (5,), rng=seeded(seed))
-
-
-def images(n=23, seed=1):
-    return torch.rand(n, *SHAPE, generator=seeded(seed))
-
-
-def settings(**values):
-    base = {"d": 2, "K": 3, "L": 2, "L2": 2, "batch_size": 6, "iterations": 5, "s": 0.1}
-    return Settings(**(base | values))
-
-
-def same(g, other):
-    return all(torch.equal(a, b) for a, b in zip(g.parameters(), other.parameters(), strict=True))
-
 
 # ---- the printed order, and the released one, written once more with the public functions
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers import SHAPE, images, net, seeded, settings
 from scipy import stats
 from torch import nn
 
@@ -22,25 +23,6 @@ from mcmcot_lite import (
     mnist_generator,
     reconstruct,
 )
-
-SHAPE = (1, 3, 4)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def net(d=2, seed=0):
-    return MLP(d, SHAPE, (5,), rng=seeded(seed))
-
-
-def images(n=23, seed=1):
-    return torch.rand(n, *SHAPE, generator=seeded(seed))
-
-
-def settings(**values):
-    base = {"d": 2, "K": 3, "L": 2, "L2": 2, "batch_size": 6, "iterations": 4, "s": 0.1}
-    return Settings(**(base | values))
 
 
 def train(g=None, x=None, st=None, seed=3, **values):

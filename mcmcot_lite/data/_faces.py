@@ -71,14 +71,22 @@ def open_album(path: Path) -> Generator[Album]:
         yield Album(path, tuple(names), lambda name: (path / name).read_bytes(), stamp)
         return
     if not path.exists():
-        raise fail(str(path), "must be a folder or a zip of images", "nothing there",
-                   "Check the path.", FileNotFoundError)
+        raise fail(
+            str(path),
+            "must be a folder or a zip of images",
+            "nothing there",
+            "Check the path.",
+            FileNotFoundError,
+        )
     try:
         archive = zipfile.ZipFile(path)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise fail(str(path), "must be a folder or a readable zip of images",
-                   error_text(error),
-                   "If it was copied or downloaded, it is cut off: get it again.") from error
+        raise fail(
+            str(path),
+            "must be a folder or a readable zip of images",
+            error_text(error),
+            "If it was copied or downloaded, it is cut off: get it again.",
+        ) from error
     with archive:
         infos = {i.filename: i for i in archive.infolist() if _wanted(i.filename)}
 
@@ -87,8 +95,12 @@ def open_album(path: Path) -> Generator[Album]:
                 raise ValueError(f"{infos[name].file_size} bytes, which is no photograph")
             return archive.read(infos[name])
 
-        yield Album(path, tuple(sorted(infos)), read,
-                    lambda name: f"{infos[name].file_size} {infos[name].CRC}")
+        yield Album(
+            path,
+            tuple(sorted(infos)),
+            read,
+            lambda name: f"{infos[name].file_size} {infos[name].CRC}",
+        )
 
 
 def _decode(data: bytes, size: int, crop: int) -> NDArray[np.uint8]:
@@ -112,8 +124,12 @@ def decode_all(
     from tqdm import tqdm
 
     if not names:
-        raise fail(str(album.path), "must hold at least one image "
-                   f"({', '.join(s[1:] for s in SUFFIXES)})", "none", "Check the path.")
+        raise fail(
+            str(album.path),
+            f"must hold at least one image ({', '.join(s[1:] for s in SUFFIXES)})",
+            "none",
+            "Check the path.",
+        )
     out = np.empty((len(names), 3, size, size), np.uint8)
 
     def work(i: int) -> str:
@@ -132,19 +148,30 @@ def decode_all(
         quiet = not progress or len(names) < BAR_FROM
         for i, why in enumerate(tqdm(results, "decoding", len(names), disable=quiet)):
             if why and not skip_broken:
-                raise fail(str(album.path), "must hold readable images only", f"broken: {why}",
-                           "Replace or remove that image, or skip such images: skip_broken=True.")
+                raise fail(
+                    str(album.path),
+                    "must hold readable images only",
+                    f"broken: {why}",
+                    "Replace or remove that image, or skip such images: skip_broken=True.",
+                )
             if why:
                 broken[i] = why
     finally:
         pool.shutdown(cancel_futures=True)
     if len(broken) == len(names):
-        raise fail(str(album.path), "must hold at least one readable image",
-                   f"{len(broken)} broken ones, the first {broken[0]}", "Get the images again.")
+        raise fail(
+            str(album.path),
+            "must hold at least one readable image",
+            f"{len(broken)} broken ones, the first {broken[0]}",
+            "Get the images again.",
+        )
     if broken:
         first = "; ".join(list(broken.values())[:3])
-        warnings.warn(f"{len(broken)} of {len(names)} images of {album.path} are broken and were "
-                      f"skipped: {first}{'; ...' if len(broken) > 3 else ''}", stacklevel=3)
+        warnings.warn(
+            f"{len(broken)} of {len(names)} images of {album.path} are broken and were "
+            f"skipped: {first}{'; ...' if len(broken) > 3 else ''}",
+            stacklevel=3,
+        )
         out = np.delete(out, list(broken), axis=0)
     return torch.as_tensor(out), len(broken)
 
@@ -178,6 +205,12 @@ def image_folder(
     boolean("progress", progress)
     where = as_path("path", path)
     with open_album(where) as album:
-        x, _ = decode_all(album, album.names[:limit], size=size, crop=crop,
-                          skip_broken=skip_broken, progress=progress)
+        x, _ = decode_all(
+            album,
+            album.names[:limit],
+            size=size,
+            crop=crop,
+            skip_broken=skip_broken,
+            progress=progress,
+        )
     return ImageSet(x, None, where.stem, "all", where.name, "that of the images")

@@ -75,8 +75,11 @@ def fetch(
         if error.errno is None:  # ours, already worded
             raise
         remedy = "Free some space" if error.errno == errno.ENOSPC else "Make it writable"
-        raise OSError(error.errno, f"{target.name} cannot be written into {target.parent}: "
-                      f"{error.strerror}. {remedy}, or choose another folder.") from error
+        raise OSError(
+            error.errno,
+            f"{target.name} cannot be written into {target.parent}: "
+            f"{error.strerror}. {remedy}, or choose another folder.",
+        ) from error
     finally:
         for folder in made:  # innermost first; one that holds something stays
             with suppress(OSError):
@@ -87,8 +90,13 @@ def _check_urls(urls: object) -> None:
     got = repr(urls)
     mirrors = cast("Sequence[object]", urls) if isinstance(urls, (list, tuple)) else ()
     if not mirrors:
-        raise fail("urls", "must be a non-empty list of addresses", got,
-                   "Pass a list, even for one mirror.", TypeError)
+        raise fail(
+            "urls",
+            "must be a non-empty list of addresses",
+            got,
+            "Pass a list, even for one mirror.",
+            TypeError,
+        )
     for url in mirrors:
         if not isinstance(url, str) or not re.match(r"https?://[^/]", url):
             raise fail("urls", "must be http or https addresses", repr(url), "Correct it.")
@@ -97,13 +105,18 @@ def _check_urls(urls: object) -> None:
 def _checksum(sha256: str | None, md5: str | None) -> tuple[str, str]:
     given = [(k, v) for k, v in (("sha256", sha256), ("md5", md5)) if v is not None]
     if len(given) != 1:
-        raise fail("sha256 or md5", "must be given, and only one of them", f"{len(given)} of them",
-                   "Pass the checksum that the file's publisher names.")
+        raise fail(
+            "sha256 or md5",
+            "must be given, and only one of them",
+            f"{len(given)} of them",
+            "Pass the checksum that the file's publisher names.",
+        )
     kind, want = given[0]
     digits = 64 if kind == "sha256" else 32
     if not re.fullmatch(rf"[0-9a-f]{{{digits}}}", str(want)):
-        raise fail(kind, f"must be {digits} lower-case hexadecimal digits", repr(want),
-                   "Copy it again.")
+        raise fail(
+            kind, f"must be {digits} lower-case hexadecimal digits", repr(want), "Copy it again."
+        )
     return kind, want
 
 
@@ -148,8 +161,12 @@ def _from_mirrors(
     if part.exists() and part.stat().st_size == 0:
         part.unlink()
     if wrong:
-        raise fail(target.name, f"must have {kind} {want}", "; ".join(wrong),
-                   f"The download was removed. Try again later, or put the file at {target}.")
+        raise fail(
+            target.name,
+            f"must have {kind} {want}",
+            "; ".join(wrong),
+            f"The download was removed. Try again later, or put the file at {target}.",
+        )
     raise _no_mirror(target, reasons)
 
 
@@ -160,4 +177,5 @@ def _no_mirror(target: Path, reasons: dict[str, str]) -> ConnectionError:
         kept = f" {amount(part.stat().st_size)} are kept in {part} and will be resumed."
     why = "; ".join(f"{urlsplit(u).hostname}: {reason}" for u, reason in reasons.items())
     return ConnectionError(
-        f"{target.name} could not be downloaded ({why}).{kept} Check the network and try again.")
+        f"{target.name} could not be downloaded ({why}).{kept} Check the network and try again."
+    )

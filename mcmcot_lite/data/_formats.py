@@ -22,8 +22,15 @@ from numpy.typing import NDArray
 
 from mcmcot_lite.checks import error_text, fail
 
-__all__ = ["Bytes", "check_labels", "idx_digest", "read_csv_digits", "read_idx", "read_mat",
-           "read_npz"]
+__all__ = [
+    "Bytes",
+    "check_labels",
+    "idx_digest",
+    "read_csv_digits",
+    "read_idx",
+    "read_mat",
+    "read_npz",
+]
 
 Bytes = NDArray[np.uint8]
 
@@ -52,8 +59,12 @@ def read_idx(path: Path, ndim: int) -> Bytes:
             raise _broken(path, f"{rule}, compressed by gzip", error) from error
     head = 4 + 4 * ndim
     if len(raw) < head or raw[:4] != bytes((0, 0, 8, ndim)):
-        raise fail(str(path), f"{rule} of bytes with {ndim} axes (it begins with 0 0 8 {ndim})",
-                   f"{len(raw)} bytes that begin with {' '.join(map(str, raw[:4]))}", AGAIN)
+        raise fail(
+            str(path),
+            f"{rule} of bytes with {ndim} axes (it begins with 0 0 8 {ndim})",
+            f"{len(raw)} bytes that begin with {' '.join(map(str, raw[:4]))}",
+            AGAIN,
+        )
     shape = struct.unpack(f">{ndim}I", raw[4:head])
     want = head + math.prod(shape)
     if len(raw) != want:
@@ -81,8 +92,7 @@ def read_mat(path: Path) -> tuple[Bytes, NDArray[Any]]:
     """SVHN's cropped digits: X (32, 32, 3, n) and y (n, 1), where the digit 0 has the label 10."""
     import scipy.io
 
-    loadmat = cast("Callable[..., dict[str, NDArray[Any]]]",
-                   scipy.io.loadmat)  # pyright: ignore[reportUnknownMemberType]
+    loadmat = cast("Callable[..., dict[str, NDArray[Any]]]", scipy.io.loadmat)  # pyright: ignore[reportUnknownMemberType]
     rule = "must be a MATLAB file with X, uint8 of shape (32, 32, 3, n), and y of shape (n, 1)"
     try:
         found = loadmat(io.BytesIO(path.read_bytes()), variable_names=["X", "y"])
@@ -104,8 +114,12 @@ def read_mat(path: Path) -> tuple[Bytes, NDArray[Any]]:
 def check_labels(path: Path, n: int, y: NDArray[Any], low: int, high: int) -> NDArray[np.int64]:
     """Labels as int64, after a check of their number, kind and range."""
     if y.shape != (n,):
-        raise fail(str(path), f"must hold one label for each of its {n} images",
-                   f"labels of shape {y.shape}", AGAIN)
+        raise fail(
+            str(path),
+            f"must hold one label for each of its {n} images",
+            f"labels of shape {y.shape}",
+            AGAIN,
+        )
     if y.dtype.kind not in "uif" or not bool(np.all((y >= low) & (y <= high) & (y == np.floor(y)))):
         got = f"values from {y.min()} to {y.max()}" if y.dtype.kind in "uif" else f"type {y.dtype}"
         raise fail(str(path), f"must hold whole labels from {low} to {high}", got, AGAIN)

@@ -125,8 +125,9 @@ def _save(response: HTTPResponse, part: Path, start: int, progress: bool) -> str
     name = part.name.removesuffix(".part")
     with (
         part.open("ab" if start else "wb") as file,
-        tqdm(total=whole, initial=start, desc=name, unit="B", unit_scale=True,
-             disable=not progress) as bar,
+        tqdm(
+            total=whole, initial=start, desc=name, unit="B", unit_scale=True, disable=not progress
+        ) as bar,
     ):
         while True:
             try:

