@@ -15,6 +15,7 @@ import json
 import platform
 import time
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -102,12 +103,18 @@ def main() -> None:
             history=list(run.history),
             mse=mse(x, y),
             distance=w._asdict(),
+            latents=dict(  # of the same z as the distance
+                mean=float(z.mean(0).norm()),
+                var=float(z.var(0, correction=0).mean()),
+            ),
             weights=sum(p.numel() for p in g.parameters()),
         )
         record = dict(
             command=vars(a),
             device=device_name(device),
             torch=torch.__version__,
+            numpy=np.__version__,
+            pot=version("pot"),
             n=len(x),
             date=time.strftime("%Y-%m-%d"),
             python=platform.python_version(),

@@ -185,7 +185,8 @@ def learn(
 
     Raises:
         TypeError, ValueError: on bad input.
-        FloatingPointError: when the loss is not finite. In each case g is as it was.
+        FloatingPointError: when the loss or its gradient is not finite.
+            In each case g is as it was.
     """
     if not isinstance(g, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Wrap the function in a module."
@@ -239,6 +240,10 @@ def raw_learn(
         value = float(loss.detach())
         checks.require(math.isfinite(value), "g", rule, value, remedy, FloatingPointError)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
+    sums = [p.grad.sum() for p in g.parameters() if p.requires_grad and p.grad is not None]
+    rule, remedy = "must have finite gradients", "Look for a square root or a division at 0 in it."
+    ok = bool(torch.isfinite(torch.stack(sums)).all())
+    checks.require(ok, "g", rule, "NaN or infinity", remedy, FloatingPointError)
     optimiser.step()
     prior = float(z_hat.square().sum(1).mean()) / 2
     pixels = x[0].numel() if mask is None else max(1.0, float(mask.sum()) / len(x))

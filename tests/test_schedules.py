@@ -378,6 +378,18 @@ def test_an_error_inside_g_while_it_learns_changes_nothing():
     assert unchanged(g, before)
 
 
+def test_a_finite_loss_with_an_infinite_gradient_changes_nothing():
+    class Root(nn.Module):
+        def forward(self, x):
+            return (x * (x > 0)).sqrt()  # slope NaN wherever x <= 0
+
+    g = nn.Sequential(normed(), Root()).eval()
+    before = copy.deepcopy(g.state_dict())
+    with pytest.raises(FloatingPointError, match="g must have finite gradients"):
+        learn(g, X, Z, torch.optim.Adam(g.parameters()), sigma=0.3)
+    assert unchanged(g, before)
+
+
 def test_an_optimiser_of_a_part_serves_when_the_rest_is_frozen():
     g = net()
     last = list(g.parameters())[-1]
