@@ -6,6 +6,25 @@
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
+  // A broad picture gets a box, so that a phone can show it at a size that can be read.
+  function pictures() {
+    for (const picture of document.querySelectorAll(".bd-article figure > img")) {
+      if (!picture.naturalWidth || picture.naturalWidth < 1.6 * picture.naturalHeight) continue;
+      const box = document.createElement("div");
+      box.className = "broad";
+      picture.replaceWith(box);
+      box.append(picture);
+    }
+  }
+
+  // The faded edge of a box says on which side there is more.
+  function fade(box) {
+    const left = box.scrollLeft > 2;
+    const right = box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
+    box.classList.toggle("more-left", left);
+    box.classList.toggle("more-right", right);
+  }
+
   // What is wider than its column scrolls in a box of its own, which the keyboard can reach.
   function boxes() {
     for (const formula of document.querySelectorAll("mjx-container:not([display])")) {
@@ -13,14 +32,20 @@
       formula.classList.remove("wide");
       if (column && formula.scrollWidth > column.clientWidth) formula.classList.add("wide");
     }
-    const wide = "mjx-container[display], mjx-container.wide, .pst-scrollable-table-container, div.highlight pre";
+    const wide =
+      "mjx-container[display], mjx-container.wide, .pst-scrollable-table-container, " +
+      "div.highlight pre, .broad";
     for (const box of document.querySelectorAll(wide)) {
+      if (!box.dataset.fades) box.addEventListener("scroll", () => fade(box), { passive: true });
+      box.dataset.fades = "yes";
+      fade(box);
       if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
       else if (!box.matches("pre")) box.removeAttribute("tabindex");
     }
   }
 
   window.addEventListener("load", () => {
+    pictures();
     const ready = window.MathJax?.startup?.promise ?? Promise.resolve();
     ready.then(() => {
       document.documentElement.dataset.math = "ready";
