@@ -21,6 +21,8 @@ PAGE = _build/html/index.html
 # make them many times slower.
 CLEAN_ENV = env -u MPLBACKEND -u PYTHONPATH PYTHONNOUSERSITE=1 JUPYTER_PREFER_ENV_PATH=1 JUPYTER_PLATFORM_DIRS=1
 TEST_ENV = $(CLEAN_ENV) PYTHONHASHSEED=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# A Python warning that a chapter's own line gives stops the build (its text would not be on the page).
+TEST_ENV += PYTHONWARNINGS=error:::__main__
 
 .PHONY: help env book test lint notebooks notebooks-check text browser linkcheck ci clean
 

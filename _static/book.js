@@ -6,6 +6,23 @@
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
+  // A line never begins with the comma after a formula, nor ends with the bracket before it.
+  function glue() {
+    for (const formula of document.querySelectorAll("span.math")) {
+      const [before, after] = [formula.previousSibling, formula.nextSibling];
+      const text = (node) => (node?.nodeType === Node.TEXT_NODE ? node.data : "");
+      const head = /[([{“‘"']+$/.exec(text(before))?.[0] ?? "";
+      const tail = /^[^\s\w([{“‘]+/.exec(text(after))?.[0] ?? "";
+      if (!head && !tail) continue;
+      const whole = document.createElement("span");
+      whole.className = "glued";
+      formula.before(whole);
+      if (head) before.data = before.data.slice(0, -head.length);
+      if (tail) after.data = after.data.slice(tail.length);
+      whole.append(head, formula, tail);
+    }
+  }
+
   // A broad picture gets a box, so that a phone can show it at a size that can be read.
   function pictures() {
     for (const picture of document.querySelectorAll(".bd-article figure > img")) {
@@ -44,6 +61,7 @@
     }
   }
 
+  glue();
   window.addEventListener("load", () => {
     pictures();
     const ready = window.MathJax?.startup?.promise ?? Promise.resolve();

@@ -17,16 +17,10 @@
     return loading;
   }
 
-  // The theme's own colours, so that a figure follows light and dark mode.
-  function themeUpdate(layout) {
-    const style = getComputedStyle(document.documentElement);
-    const color = (name, fallback) => style.getPropertyValue(name).trim() || fallback;
-    const dark = document.documentElement.dataset.theme === "dark";
-    const text = color("--pst-color-text-base", dark ? "#ced6dd" : "#222832");
-    const surface = color("--pst-color-surface", dark ? "#29313d" : "#f3f4f5");
-    const button = { bgcolor: "#ffffff", "font.color": "#222832", bordercolor: "#9ca4af" }; // hover is always pale
-    const grid = dark ? "#48566b" : "#d1d5da";
-    const clear = "rgba(0,0,0,0)";
+  // One look for all figures, dark on white; in dark mode the page dims the card they stand on.
+  function look(layout) {
+    const [text, grid, surface, clear] = ["#222832", "#d1d5da", "#f3f4f5", "rgba(0,0,0,0)"];
+    const button = { bgcolor: "#ffffff", "font.color": text, bordercolor: "#9ca4af" };
     const update = { paper_bgcolor: clear, plot_bgcolor: clear, "font.color": text };
     const axis = (path) => {
       update[`${path}.gridcolor`] = grid;
@@ -77,9 +71,9 @@
     try {
       await load();
       fit(layout, div.clientWidth);
-      const options = { responsive: true, displaylogo: false, ...config };
+      const options = { responsive: true, displayModeBar: false, ...config };
       await Plotly.newPlot(div, { data, layout, frames, config: options });
-      await Plotly.relayout(div, themeUpdate(div._fullLayout));
+      await Plotly.relayout(div, look(div._fullLayout));
       div.dataset.state = "drawn";
     } catch (error) {
       div.dataset.state = "failed";
@@ -102,11 +96,6 @@
     );
     figures.forEach((figure) => watch.observe(figure));
     window.addEventListener("beforeprint", () => figures.forEach(draw));
-    new MutationObserver(() => {
-      for (const figure of figures) {
-        if (figure.dataset.state === "drawn") Plotly.relayout(figure, themeUpdate(figure._fullLayout));
-      }
-    }).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -9,6 +9,7 @@ fail only on the way (a diverging chain) runs inside :func:`restored`.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Generator
@@ -19,10 +20,12 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "FLOATS",
     "boolean",
     "choice",
     "error_text",
     "fail",
+    "finite",
     "integer",
     "is_ours",
     "latents",
@@ -32,6 +35,7 @@ __all__ = [
     "restored",
     "rng_on",
     "shown",
+    "takes",
     "tensor",
 ]
 
@@ -86,14 +90,23 @@ def boolean(name: str, value: object, remedy: str = "Pass True or False.") -> bo
     return value
 
 
-def integer(name: str, value: object, minimum: int, why: str = "", remedy: str = "") -> int:
-    """A whole number of at least ``minimum`` (bool and float are refused)."""
+def integer(
+    name: str,
+    value: object,
+    minimum: int,
+    why: str = "",
+    remedy: str = "",
+    maximum: int = 2**31 - 1,
+) -> int:
+    """A whole number from ``minimum`` to ``maximum`` (bool and float are refused)."""
     value = _scalar(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         remedy = remedy or f"Pass an int of at least {minimum}."
         raise fail(name, "must be a whole number", shown(value), remedy, TypeError)
     rule = f"must be at least {minimum}{': ' + why if why else ''}"
     require(int(value) >= minimum, name, rule, int(value), remedy or f"Pass {minimum} or more.")
+    got = int(value) if value < 10**20 else "a larger one"  # Python refuses to print the largest
+    require(value <= maximum, name, f"must be at most {maximum}", got, "Choose a smaller one.")
     return int(value)
 
 
@@ -128,6 +141,30 @@ def number(
     ok = math.isfinite(v) and high_enough and low_enough
     require(ok, name, f"{rule}{': ' + why if why else ''}", v, remedy or "Choose another value.")
     return v
+
+
+def finite(name: str, value: Tensor, remedy: str) -> Tensor:
+    """A result without NaN and infinity: finite input may still overflow."""
+    bad = value.numel() - int(torch.isfinite(value).sum())
+    rule, got = f"must fit into {value.dtype}", f"{bad} NaN or infinite entries of {value.numel()}"
+    require(bad == 0, name, rule, got, remedy, FloatingPointError)
+    return value
+
+
+def takes(name: str, function: object, *values: object) -> None:
+    """A function that accepts these arguments, as far as its signature tells."""
+    rule = f"must take {len(values)} argument{'s' * (len(values) != 1)}"
+    if not callable(function):
+        raise fail(name, "must be a function", shown(function), "Pass a function.", TypeError)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # a built-in may not tell
+        return
+    try:
+        signature.bind(*values)
+    except TypeError as error:
+        got = f"{shown(function)}: {error}"
+        raise fail(name, rule, got, "Give it these arguments.", TypeError) from None
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:

@@ -27,6 +27,8 @@ __all__ = ["Network", "grad_z", "learning_gradient", "log_joint"]
 Network = Callable[[Tensor], Tensor]
 """Any map from latents (n, d) to images (n, ...): the generator g. A module or a plain function."""
 
+OVERFLOW = "Scale images and latents down, use a larger sigma, or float64."
+
 
 def raw_log_joint(
     g: Network, z: Tensor, x: Tensor, sigma: float, mask: Tensor | None = None
@@ -167,11 +169,13 @@ def log_joint(
     Raises:
         TypeError, ValueError: on wrong types, shapes, dtypes, devices, NaN, or sigma <= 0; and on
             a single pair where BatchNorm, in training mode, cannot normalise it.
+        FloatingPointError: when the result overflows.
     """
     checks.boolean("constant", constant)
     sigma, visible = checked(g, z, x, sigma, mask)
     with buffers_restored(g):
         out = raw_log_joint(g, z, x, sigma, visible)
+        checks.finite("log_joint", out.detach(), OVERFLOW)
     if constant:
         pixels = x[0].numel() if visible is None else visible.flatten(1).sum(1).to(out.dtype)
         out = out - pixels * (math.log(2 * math.pi) / 2 + math.log(sigma))
@@ -189,7 +193,8 @@ def grad_z(g: Network, z: Tensor, x: Tensor, *, sigma: float, mask: Tensor | Non
     """
     sigma, visible = checked(g, z, x, sigma, mask)
     with frozen(g):
-        return raw_grad_z(g, z, x, sigma, visible)[1]
+        grad = raw_grad_z(g, z, x, sigma, visible)[1]
+    return checks.finite("grad_z", grad, OVERFLOW)
 
 
 def raw_grad_z(

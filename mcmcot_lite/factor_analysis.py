@@ -48,7 +48,8 @@ class FactorAnalysis:
         sigma: noise standard deviation, a scalar tensor, or (D,) for diagonal noise.
         mu: mean image, (D,).
         history: mean log-likelihood per image at the start of each EM step and at the end.
-        converged: EM stopped because the last gain was no more than ``tol``.
+        converged: EM stopped because the last gain was no more than ``tol``. False after ``steps``
+            steps, and when rounding made the likelihood fall: the model is then the one before.
         steps: EM steps made.
     """
 
@@ -145,14 +146,19 @@ def em(
 
     psi = allowed(psi)
     history = [mean_loglik()]
-    converged = False
+    converged, rounding = False, 1e3 * torch.finfo(x.dtype).eps
     while len(history) <= steps and not converged:
         m, C = raw_posterior(centred, theta, psi.sqrt())  # E step
         second = m.mT @ m / n + C  # mean of E[z z']
         cross = centred.mT @ m / n  # mean of x E[z]'
+        before = theta, psi
         theta = torch.cholesky_solve(cross.mT, linalg.cholesky(second)).mT  # M step
         psi = allowed(variance - (theta * cross).sum(1))
-        history.append(mean_loglik())
+        value = mean_loglik()
+        if not value >= history[-1] - rounding * abs(history[-1]):  # a floor below rounding
+            theta, psi = before
+            break
+        history.append(value)
         converged = history[-1] - history[-2] <= tol
     sigma = psi.sqrt()
     sigma = sigma[0].clone() if noise == "isotropic" else sigma

@@ -44,6 +44,15 @@ class _Unit(nn.Module):
 OUTPUTS = {"unit": _Unit, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "none": nn.Identity}
 
 
+def _made(activation: type[nn.Module]) -> nn.Module:
+    """An activation that needs no arguments."""
+    try:
+        return activation()
+    except TypeError as error:
+        rule, remedy = "must be made without arguments", "Pass nn.GELU, nn.Tanh or the like."
+        raise checks.fail("activation", rule, activation.__name__, remedy, TypeError) from error
+
+
 def _output(kind: str) -> nn.Module:
     return OUTPUTS[checks.choice("output", kind, tuple(OUTPUTS))]()
 
@@ -143,7 +152,7 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that _xavier replaces
             for a, b in pairwise(widths):
-                layers += [nn.Linear(a, b), activation()]
+                layers += [nn.Linear(a, b), _made(activation)]
             layers += [nn.Linear(widths[-1], math.prod(self.shape)), last]
         self.net = nn.Sequential(*layers)
         _xavier(self, rng)

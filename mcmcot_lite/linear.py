@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.density import check_sigma
+from mcmcot_lite.density import OVERFLOW, check_sigma
 
 __all__ = ["Gaussian", "log_marginal", "posterior", "sample"]
 
@@ -92,9 +92,12 @@ def posterior(
 
     Raises:
         TypeError, ValueError: on wrong types, shapes, dtypes, devices, NaN, or sigma <= 0.
+        FloatingPointError: when the means overflow.
     """
     sigma, mu = check_linear(x, theta, sigma, mu)
-    return raw_posterior(x - mu, theta, sigma)
+    law = raw_posterior(x - mu, theta, sigma)
+    checks.finite("posterior", law.mean, OVERFLOW)
+    return law
 
 
 def raw_posterior(centred: Tensor, theta: Tensor, sigma: Tensor) -> Gaussian:
@@ -112,7 +115,7 @@ def log_marginal(
     Arguments and errors as :func:`posterior`.
     """
     sigma, mu = check_linear(x, theta, sigma, mu)
-    return raw_log_marginal(x - mu, theta, sigma)
+    return checks.finite("log_marginal", raw_log_marginal(x - mu, theta, sigma), OVERFLOW)
 
 
 def raw_log_marginal(centred: Tensor, theta: Tensor, sigma: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class Settings:
 
     d: int  # dimension of the latents
     sigma: float = 0.3  # pixel noise, Section 7.1
-    s: float = 0.03  # Langevin step of Eq. (8); Section 7.1's 0.3 and 3.0 are unstable as printed
+    s: float = 0.03  # Langevin step of Eq. (8), Table 5's best; Section 7.1's 0.3 is unstable here
     K: int = 20  # Langevin steps per inference; the paper: 50 (Section 7.1), 30 (Section 7.3)
     L: int = 5  # iterations (printed) or passes (released) between corrections; the paper: 50
     L2: int = 3  # learning steps per batch (Table 7); the released script: 3
@@ -88,6 +88,8 @@ class Settings:
         if self.schedule == "released":
             names, reading = [*names, "regression"], "order of the authors' released script"
         values = ", ".join(f"{name}={getattr(self, name):g}" for name in [*names, "lr"])
+        if self.schedule == "printed" and self.alpha > 0 and self.iterations < self.L:
+            values += " (no correction: iterations < L)"
         return (
             f"schedule {self.schedule} ({reading}): {values}, "
             f"{self.chains} chains, {self.targets} targets, {self.transport} transport, "

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
+from mcmcot_lite.density import OVERFLOW
 from mcmcot_lite.langevin import check_s
 from mcmcot_lite.linear import Gaussian, check_linear, check_matrix, check_model, linalg, precision
 
@@ -96,7 +97,7 @@ def stationary_law(
     rule = f"must be below the stability limit {limit:.4g} of this model"
     remedy = "No stationary law exists beyond it: the chains diverge."
     checks.require(s < limit, "s", rule, s, remedy)
-    mean: Tensor = linalg.solve(P, c.mT).mT
+    mean: Tensor = checks.finite("stationary_law", linalg.solve(P, c.mT).mT, OVERFLOW)
     cov: Tensor = linalg.inv(P - (s**2 / 4) * P @ P)
     return Gaussian(mean, (cov + cov.mT) / 2)
 

@@ -193,6 +193,8 @@ def _check_callbacks(callbacks: Sequence[Callback]) -> None:
     got = checks.shown(callbacks)
     ok = isinstance(callbacks, (list, tuple)) and all(callable(f) for f in callbacks)
     checks.require(ok, "callbacks", rule, got, remedy, TypeError)
+    for i, f in enumerate(callbacks):
+        checks.takes(f"callbacks[{i}]", f, None)
 
 
 def reconstruct(

@@ -25,6 +25,20 @@ def _like_weights(g: object, z: list[float]) -> Tensor:
     return torch.tensor([z], dtype=first.dtype, device=first.device)
 
 
+def _picture(g: Network, z: list[float]) -> Tensor:
+    """The image g(z), (1 or 3, h, w), on the CPU."""
+    rule, remedy = "must turn (1, d) into an image (1, 1 or 3, h, w)", "Check d and its output."
+    try:
+        with torch.no_grad(), frozen(g):
+            out = cast(object, g(_like_weights(g, z)))
+    except Exception as error:  # a network of the reader's may raise anything
+        got = f"the error '{checks.error_text(error)}'"
+        raise checks.fail("g", rule, got, remedy) from error
+    if not isinstance(out, Tensor) or out.is_meta or out.ndim != 4 or out.shape[1] not in (1, 3):
+        raise checks.fail("g", rule, checks.shown(out), remedy)
+    return out[0].float().cpu()
+
+
 def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
     """One slider per latent coordinate, and the image g(z) that they make, drawn live.
 
@@ -40,8 +54,9 @@ def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
     if not callable(g):
         remedy = "Pass a torch.nn.Module or a function."
         raise checks.fail("g", "must be callable", checks.shown(g), remedy, TypeError)
-    d = checks.integer("d", d, 1)
-    limit = checks.number("limit", limit, above=0.0)
+    d = checks.integer("d", d, 1, maximum=100)
+    limit = checks.number("limit", limit, above=0.0, below=1e6)
+    _picture(g, [0.0] * d)  # refuses a g that cannot draw, before any slider stands
     widgets = cast(Any, import_module("ipywidgets"))
     plt = cast(Any, import_module("matplotlib.pyplot"))
     sliders = [
@@ -50,8 +65,7 @@ def latent_sliders(g: Network, d: int, *, limit: float = 3.0) -> Any:
     ]
 
     def draw(**values: float) -> None:
-        with torch.no_grad(), frozen(g):
-            image: Tensor = g(_like_weights(g, list(values.values())))[0].float().cpu()
+        image = _picture(g, list(values.values()))
         _, ax = plt.subplots(figsize=(3, 3))
         ax.imshow(image.clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy(), vmin=0, vmax=1)
         ax.axis("off")

@@ -67,7 +67,12 @@ class TestInteger:
             checks.integer("K", -1, 0)
         with pytest.raises(ValueError, match=r"at least 2: why; got 1\. Do this\.$"):
             checks.integer("draws", 1, 2, why="why", remedy="Do this.")
-        assert checks.integer("K", 10**40, 0) == 10**40
+
+    def test_refuses_large(self) -> None:
+        with pytest.raises(ValueError, match=r"^K must be at most 9; got 10\. Choose a smaller"):
+            checks.integer("K", 10, 0, maximum=9)
+        with pytest.raises(ValueError, match=r"^d must be at most 2147483647; got a larger one\."):
+            checks.integer("d", 10**5000, 1)  # Python refuses to print that many digits
 
 
 class TestNumber:
@@ -257,3 +262,27 @@ class TestRng:
         with pytest.raises(KeyError):
             draw_and_fail()
         assert torch.equal(rng.get_state(), after)
+
+
+class TestTakes:
+    def test_what_fits(self) -> None:
+        checks.takes("f", lambda a, b=2: a, 1)
+        checks.takes("f", print, 1, 2)
+        checks.takes("f", max, 1)  # tells no signature
+
+    def test_what_does_not(self) -> None:
+        with pytest.raises(TypeError, match=r"^f must take 2 arguments; got .*: too many"):
+            checks.takes("f", lambda a: a, 1, 2)
+        with pytest.raises(TypeError, match=r"^f must take 1 argument; got .*missing"):
+            checks.takes("f", lambda a, b: a, 1)
+        with pytest.raises(TypeError, match=r"^f must be a function; got 3"):
+            checks.takes("f", 3, 1)
+
+
+def test_a_result_that_overflowed_is_an_error() -> None:
+    good = torch.ones(3)
+    assert checks.finite("out", good, "Scale.") is good
+    with pytest.raises(
+        FloatingPointError, match=r"^out must fit into torch\.float32; got 2 NaN or"
+    ):
+        checks.finite("out", torch.tensor([1.0, torch.inf, torch.nan]), "Scale.")

@@ -508,3 +508,12 @@ def test_a_wrong_signature_is_a_type_error() -> None:
 
     with pytest.raises(TypeError, match="g must accept latents"):
         log_joint(g, Z, X, sigma=0.3)  # type: ignore[arg-type]
+
+
+def test_finite_input_that_overflows_is_an_error() -> None:
+    g, z = LinearGenerator(torch.ones(3, 1)), torch.ones(2, 1)
+    x = torch.full((2, 3), 3e38)
+    with pytest.raises(FloatingPointError, match=r"^log_joint must fit into torch\.float32; got 2"):
+        log_joint(g, z, x, sigma=0.3)
+    with pytest.raises(FloatingPointError, match=r"^grad_z must fit into torch\.float32; got 2"):
+        grad_z(g, z, x, sigma=0.3)

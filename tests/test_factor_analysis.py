@@ -484,3 +484,28 @@ def test_gaussian_is_a_pair() -> None:
     m, C = Gaussian(torch.zeros(1, 2), torch.eye(2))
     assert m.shape == (1, 2)
     assert C.shape == (2, 2)
+
+
+def test_em_returns_the_model_before_a_fall_and_does_not_call_it_converged() -> None:
+    z, theta = randn(50, 2, rng=seeded()), randn(2, 8, rng=seeded(3))
+    x = z @ theta  # no noise: the likelihood has no upper bound
+    fitted = fa.em(x, 2, rng=seeded(), steps=500, floor=1e-30)
+    assert not fitted.converged
+    assert all(b >= a - 1e-9 * abs(a) for a, b in pairwise(fitted.history))
+    value = fa.log_marginal(x, fitted.theta, fitted.sigma, fitted.mu).mean()
+    assert float(value) == pytest.approx(fitted.history[-1], rel=1e-9)
+
+
+HUGE = torch.full((2, 3), 1e30)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: fa.posterior(HUGE, torch.full((3, 1), 1e8), 1e-3), "posterior"),
+        (lambda: fa.log_marginal(HUGE, torch.ones(3, 1), 1.0), "log_marginal"),
+    ],
+)
+def test_finite_input_that_overflows_is_an_error(call: Callable[[], object], name: str) -> None:
+    with pytest.raises(FloatingPointError, match=rf"^{name} must fit into torch\.float32"):
+        call()

@@ -9,6 +9,8 @@ plt = pytest.importorskip("matplotlib.pyplot")
 pytest.importorskip("plotly")
 
 from mcmcot_lite import figures  # noqa: E402  (after the back end is chosen)
+from mcmcot_lite.figures.polygons import laguerre_polygons  # noqa: E402
+from mcmcot_lite.transport import laguerre_cells  # noqa: E402
 
 
 @pytest.fixture
@@ -126,29 +128,75 @@ def test_surface_moves_its_dots_and_keeps_its_ground(rng):
         figures.surface(axis, values, alt="low", height=0)
 
 
-def test_cells_say_how_many_sources_each_target_has():
-    axis = torch.linspace(-1, 1, 6)
-    grid = torch.zeros(6, 6, dtype=torch.long)
-    sources, targets = torch.zeros(3, 2), torch.zeros(2, 2)
-    frames = {"0": (grid, torch.tensor([0, 0, 1])), "1": (grid, torch.tensor([1, 1, 1]))}
-    fig = figures.cells(frames, axis, sources, targets, alt="cells")
-    assert list(fig.frames[0].data[2].text) == ["1: 2", "2: 1"]
-    assert list(fig.frames[1].data[2].text) == ["1: 0", "2: 3"]
+def area(polygon):
+    x, y = torch.tensor(polygon, dtype=torch.float64).reshape(-1, 2).T
+    return float((x * y.roll(-1) - y * x.roll(-1)).sum()) / 2
 
 
-GRID, OWN = torch.zeros(6, 6, dtype=torch.long), torch.tensor([0, 0, 1])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
+def test_polygons_tile_the_square_and_hold_the_points_that_choose_them(spread, rng):
+    targets = torch.randn(9, 2, generator=rng, dtype=torch.float64)
+    h = spread * torch.randn(9, generator=rng, dtype=torch.float64)
+    polygons = laguerre_polygons(targets, h, 2.0)
+    assert sum(map(area, polygons)) == pytest.approx(16.0, rel=1e-12)
+    owners = [j for j, p in enumerate(polygons) if area(p) > 1e-9]  # h = 0: some are a point
+    middles = [torch.tensor(polygons[j], dtype=torch.float64).mean(0) for j in owners]
+    assert laguerre_cells(torch.stack(middles), targets, h).tolist() == owners
+    plane = 4 * torch.rand(4000, 2, generator=rng, dtype=torch.float64) - 2
+    share = torch.bincount(laguerre_cells(plane, targets, h), minlength=9) / 4000
+    exact = torch.tensor([area(p) / 16 for p in polygons])
+    noise = (exact * (1 - exact) / 4000).sqrt()
+    assert ((share - exact).abs() <= 4.5 * noise + 1e-9).all()  # 9 shares: false alarm 6e-5
+
+
+def test_one_target_owns_the_square_and_a_low_bonus_owns_nothing():
+    square = laguerre_polygons(torch.ones(1, 2), torch.zeros(1), 3.0)
+    assert area(square[0]) == 36.0
+    same = torch.zeros(2, 2)
+    assert laguerre_polygons(same, torch.tensor([0.0, -1.0]), 1.0)[1] == []
+
+
+def test_cells_draw_each_source_with_its_target_and_count():
+    sources = torch.tensor([[1.0, 0.0], [0.5, 0.5], [-1.0, 0.0]])
+    targets = torch.tensor([[0.5, 0.0], [-0.5, 0.0]])
+    bonuses = {"0": torch.zeros(2), "1": torch.tensor([0.0, 9.0])}
+    fig = figures.cells(bonuses, sources, targets, alt="cells", prefix="step ")
+    assert [f.name for f in fig.frames] == ["0", "1"]
+    assert fig.layout.meta["alt"] == "cells"
+    *drawn, diamonds, dots = fig.frames[0].data
+    assert len(drawn) == len(targets) + len(sources)
+    assert [trace.fillcolor for trace in drawn[:2]] == list(diamonds.marker.color)
+    assert [(w.x, w.y) for w in drawn[2:]] == [
+        ((1.0, 0.5), (0.0, 0.0)),
+        ((0.5, 0.5), (0.5, 0.0)),
+        ((-1.0, -0.5), (0.0, 0.0)),
+    ]
+    assert list(diamonds.text) == ["2", "1"]
+    assert list(diamonds.marker.line.color) == [figures.RED, figures.BLUE]
+    assert list(dots.hovertext)[2] == "source 3 takes target 2"
+    assert list(fig.frames[1].data[-2].text) == ["0", "3"]
+    assert fig.frames[1].data[0].x == (None,)  # an empty cell
+
+
+def test_one_picture_of_cells_has_no_slider_and_many_stay_light(rng):
+    x, y = torch.randn(2, 12, 2, generator=rng)
+    assert not figures.cells({"only": torch.zeros(12)}, x, y, alt="one").layout.sliders
+    bonuses = {str(k): torch.randn(12, generator=rng) for k in range(14)}
+    assert len(figures.cells(bonuses, x, y, alt="fourteen").to_json()) < 200_000
+
+
 BAD_CELLS = {
-    "no frame": ({"frames_of": {}}, ValueError, "frames_of must hold at least one frame"),
-    "no mapping": ({"frames_of": [(GRID, OWN)]}, TypeError, "frames_of must be a mapping"),
-    "no pair": ({"frames_of": {"0": GRID}}, TypeError, r"frames_of\['0'\] must be a pair"),
-    "grid": ({"frames_of": {"0": (GRID[:5], OWN)}}, ValueError, r"\[0\] must have shape \(6, 6\)"),
-    "own": ({"frames_of": {"0": (GRID, OWN[:2])}}, ValueError, r"\[1\] must have shape \(3,\)"),
-    "float": ({"frames_of": {"0": (GRID.float(), OWN)}}, TypeError, "integer or bool dtype"),
-    "range": ({"frames_of": {"0": (GRID, OWN + 1)}}, ValueError, r"\[1\] must lie in 0 ... 1"),
-    "negative": ({"frames_of": {"0": (GRID - 1, OWN)}}, ValueError, r"\[0\] must lie in 0 ... 1"),
+    "no frame": ({"bonuses": {}}, ValueError, "bonuses must hold at least one frame"),
+    "no mapping": ({"bonuses": torch.zeros(2)}, TypeError, "bonuses must be a mapping"),
+    "no tensor": ({"bonuses": {"0": [0, 0]}}, TypeError, r"bonuses\['0'\] must be a torch.Tensor"),
+    "length": ({"bonuses": {"0": torch.zeros(3)}}, ValueError, r"\['0'\] must have shape \(2,\)"),
+    "integers": ({"bonuses": {"0": torch.zeros(2).long()}}, TypeError, "floating-point dtype"),
+    "nan": ({"bonuses": {"0": torch.full((2,), torch.nan)}}, ValueError, "finite"),
     "sources": ({"sources": torch.zeros(3, 3)}, ValueError, "sources must have shape"),
     "targets": ({"targets": torch.zeros(2)}, ValueError, "targets must have shape"),
     "alt": ({"alt": ""}, ValueError, "alt must not be empty"),
+    "limit": ({"limit": 0.0}, ValueError, "limit must be greater than 0"),
+    "prefix": ({"prefix": 3}, TypeError, "prefix must be a string"),
     "height": ({"height": -1}, ValueError, "height must be at least"),
 }
 
@@ -156,8 +204,7 @@ BAD_CELLS = {
 @pytest.mark.parametrize(("change", "kind", "message"), BAD_CELLS.values(), ids=BAD_CELLS)
 def test_bad_cells_are_named(change, kind, message):
     good = {
-        "frames_of": {"0": (GRID, OWN)},
-        "axis": torch.linspace(-1, 1, 6),
+        "bonuses": {"0": torch.zeros(2)},
         "sources": torch.zeros(3, 2),
         "targets": torch.zeros(2, 2),
         "alt": "cells",

@@ -496,3 +496,12 @@ def test_a_callback_that_writes_does_not_reach_the_run(schedule):
     got = fit(net(), images(), st, callbacks=[vandal], **kind | {"rng": seeded()})
     assert torch.equal(got.z_hat, clean.z_hat)
     assert torch.equal(got.z, clean.z)
+
+
+def test_a_callback_without_an_argument_is_refused_at_once():
+    g, rng = net(), seeded()
+    before, state = copy.deepcopy(g.state_dict()), rng.get_state()
+    with pytest.raises(TypeError, match=r"^callbacks\[0\] must take 1 argument"):
+        fit(g, images(), settings(), rng=rng, progress=False, callbacks=[lambda: None])
+    assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+    assert torch.equal(rng.get_state(), state)

@@ -267,9 +267,9 @@ BAD_FIT = {
     "x bytes": ({"x": X.byte()}, TypeError, "x"),
     "x empty": ({"x": X[:0]}, ValueError, "empty"),
     "x nan": ({"x": X * math.nan}, ValueError, "finite"),
-    "x other size": ({"x": X[:, :, :2]}, ValueError, "x must fit"),
+    "x other size": ({"x": X[:, :, :2]}, ValueError, "x must have 12 values an image"),
     "x other shape": ({"x": X.flatten(1)}, ValueError, "shape of x"),
-    "x other dtype": ({"x": X.double()}, ValueError, "x must fit"),
+    "x other dtype": ({"x": X.double()}, ValueError, "x must have the dtype of"),
     "x meta": ({"x": X.to("meta")}, ValueError, "x"),
     "rng": ({"rng": 3}, TypeError, "rng"),
     "epochs": ({"epochs": 0}, ValueError, "epochs"),
@@ -370,3 +370,61 @@ def test_images_keep_their_range():
         fit_vae(vae, X, rng=seeded(), progress=False, x_range=(1.0, 0.0))
     assert torch.equal(weights(vae), before)
     fit_vae(vae, 2 * X, rng=seeded(), epochs=1, progress=False, x_range=(0.0, 2.0))
+
+
+# ---- a failed call leaves no trace
+
+
+class Normed(nn.Module):
+    """An encoder that normalises by the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.last = nn.BatchNorm1d(12), nn.Linear(12, 4)
+
+    def forward(self, x):
+        return self.last(self.norm(x.flatten(1))).chunk(2, 1)
+
+
+@pytest.mark.parametrize("name", ["encode", "elbo"])
+def test_one_image_before_a_batchnorm_in_training_mode(name):
+    vae, rng = VAE(MLP(2, SHAPE, (5,), rng=seeded()), Normed(), sigma=0.3).train(), seeded()
+    before, state = copy.deepcopy(vae.state_dict()), rng.get_state()
+    call = vae.encode if name == "encode" else lambda x: vae.elbo(x, rng=rng)
+    with pytest.raises(
+        ValueError, match=r"^x must fit the network; got .* BatchNorm needs 2 images"
+    ):
+        call(images(1))
+    assert all(torch.equal(v, before[k]) for k, v in vae.state_dict().items())
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_an_encoder_draws_from_its_generator_alone():
+    state = torch.get_rng_state()
+    MLPEncoder(2, 12, rng=seeded())
+    with pytest.raises(ValueError, match=r"^d must be at most"):
+        MLPEncoder(10**400, 12)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "words"),
+    [
+        (None, TypeError, "x must be a torch.Tensor"),
+        (torch.zeros(2, 10), ValueError, "x must have 12 values an image"),
+        (torch.zeros(12), ValueError, "x must have 12 values an image"),
+        (torch.zeros(2, 12, dtype=F64), ValueError, "x must have the dtype of the encoder's"),
+    ],
+)
+def test_an_encoder_refuses_other_images(x, kind, words):
+    with pytest.raises(kind, match=f"^{words}"):
+        MLPEncoder(2, 12, rng=seeded())(x)
+
+
+def test_a_callback_that_takes_too_little_is_refused_at_once():
+    vae, rng = small(), seeded()
+    before, state = copy.deepcopy(vae.state_dict()), rng.get_state()
+    with pytest.raises(TypeError, match=r"^callback must take 2 arguments"):
+        fit_vae(vae, images(), rng=rng, progress=False, callback=lambda epoch: None)
+    assert all(torch.equal(v, before[k]) for k, v in vae.state_dict().items())
+    assert torch.equal(rng.get_state(), state)

@@ -32,7 +32,7 @@ FILLER = (
     "it's worth noting", "it is worth noting", "let's dive",
 )  # fmt: skip
 # Folders of a machine that would leak from an author's shell.
-HOST_PATH = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+|tmp)/")
+HOST_PATH = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+|tmp|opt|mnt|srv)/")
 LINK = re.compile(r"(?<!!)\[[^\]\[]+\]\((?P<target>[^)\s]+)\)")
 TEXT_FILES = ("", ".md", ".py", ".yml", ".toml", ".txt", ".js", ".css", ".cff", ".ipynb", ".bib")
 TIME = re.compile(r"\*\*Time:\*\*(?=.*\bread\b)(?=.*\bCPU\b)(?=.*\bT4\b)", re.S)

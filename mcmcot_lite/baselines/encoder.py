@@ -39,9 +39,10 @@ class MLPEncoder(nn.Module):
         if rng is not None:
             checks.rng_on(rng, torch.device("cpu"))
         layers: list[nn.Module] = []
-        for a, b in itertools.pairwise(widths):
-            layers += [nn.Linear(a, b), nn.GELU()]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
+        with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
+            for a, b in itertools.pairwise(widths):
+                layers += [nn.Linear(a, b), nn.GELU()]
+            self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
         for m in self.net:
             if isinstance(m, nn.Linear):
                 nn.init.xavier_normal_(m.weight, generator=rng)
@@ -49,5 +50,13 @@ class MLPEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances of q(z|x), each (n, d)."""
+        weights = next(self.parameters())
+        checks.tensor("x", x, like=weights, like_name="the encoder's weights", finite=False)
+        rule, got = (
+            f"must have {self.pixels} values an image",
+            f"shape {tuple(x.shape[1:])} for each",
+        )
+        fits = x.ndim > 1 and x[0].numel() == self.pixels
+        checks.require(fits, "x", rule, got, "Build the encoder for these images.")
         mean, logvar = self.net(x.flatten(1)).chunk(2, dim=1)
         return mean, logvar

@@ -25,12 +25,15 @@ from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import MLPEncoder
-from mcmcot_lite.density import check_sigma, checked, images_and_mask
-from mcmcot_lite.frozen import batch_norms, frozen
+from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
+from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen
 from mcmcot_lite.schedules import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 
 __all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]
+
+
+BATCH = "In training mode BatchNorm needs 2 images or more."
 
 
 class VAE(nn.Module):
@@ -54,7 +57,8 @@ class VAE(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances of q(z|x), each (n, d), for images x, (n, ...)."""
         self.check(x)
-        return self.encoder(x)
+        with buffers_restored(self):
+            return cast("tuple[Tensor, Tensor]", _tried("x", self.encoder, x, BATCH))
 
     def elbo(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
         """One-sample estimate of the bound for each image, (n,), in nats; unbiased.
@@ -64,15 +68,9 @@ class VAE(nn.Module):
             rng: draws z, on x's device.
         """
         self.check(x)
-        return self.raw_elbo(x, checks.rng_on(rng, x.device))
-
-    def raw_elbo(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """:meth:`elbo` without checks."""
-        mean, logvar = self.encoder(x)
-        squared = (x - self.g(_draw(mean, logvar, rng))).flatten(1).square().sum(1)
-        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
-        kl = (mean.square() + logvar.exp() - 1 - logvar).sum(1) / 2
-        return -squared / (2 * self.sigma**2) - constant - kl
+        rng = checks.rng_on(rng, x.device)
+        with buffers_restored(self), checks.restored(rng):
+            return checks.finite("elbo", _raw_elbo(self, x, rng), OVERFLOW)
 
     @torch.no_grad()
     def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -113,6 +111,16 @@ class VAE(nn.Module):
         checked(self.g, mean, pair, self.sigma, None, "encoder's means")
         shape, name = tuple(mean.shape), "encoder's means"
         checks.tensor("encoder's log variances", logvar, shape=shape, like=mean, like_name=name)
+
+
+def _raw_elbo(vae: VAE, x: Tensor, rng: torch.Generator) -> Tensor:
+    """:meth:`VAE.elbo` without checks of x."""
+    mean, logvar = cast("tuple[Tensor, Tensor]", _tried("x", vae.encoder, x, BATCH))
+    decoded = cast(Tensor, _tried("x", vae.g, _draw(mean, logvar, rng), BATCH))
+    squared = (x - decoded).flatten(1).square().sum(1)
+    constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(vae.sigma))
+    kl = (mean.square() + logvar.exp() - 1 - logvar).sum(1) / 2
+    return -squared / (2 * vae.sigma**2) - constant - kl
 
 
 def _tried(name: str, network: nn.Module, value: Tensor, remedy: str) -> object:
@@ -192,9 +200,8 @@ def fit_vae(
         checks.require(ok, "batch_size", rule, f"{got} of n = {len(x)}", remedy)
     lr, betas = check_lr(lr), check_betas(betas)
     checks.boolean("progress", progress)
-    rule, got = "must be a function or None", checks.shown(callback)
-    ok = callback is None or callable(callback)
-    checks.require(ok, "callback", rule, got, "It is called with (epoch, ELBO).", TypeError)
+    if callback is not None:
+        checks.takes("callback", callback, 1, 0.0)
     optimiser = torch.optim.Adam(vae.parameters(), lr=lr, betas=betas)
     history: list[float] = []
     begin = time.perf_counter()
@@ -205,7 +212,7 @@ def fit_vae(
         for i in torch.tensor_split(order, parts):
             optimiser.zero_grad(set_to_none=True)
             with torch.enable_grad():
-                bound = vae.raw_elbo(x.detach()[i], rng).mean()
+                bound = _raw_elbo(vae, x.detach()[i], rng).mean()
                 (-bound).backward()  # pyright: ignore[reportUnknownMemberType]
             optimiser.step()
             total += float(bound.detach()) * len(i) / len(x)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mcmcot_lite.checks import boolean, error_text, fail, integer
 from mcmcot_lite.data._imageset import ImageSet
-from mcmcot_lite.data._places import as_path
+from mcmcot_lite.data._places import as_path, has_file, has_folder
 
 __all__ = ["Album", "decode_all", "image_folder", "open_album"]
 
@@ -60,7 +60,7 @@ def _wanted(name: str) -> bool:
 @contextmanager
 def open_album(path: Path) -> Generator[Album]:
     """The images below a folder or in a zip, which stays open for the duration."""
-    if path.is_dir():
+    if has_folder(path):
         below = (Path(base) / f for base, _, files in os.walk(path) for f in files)
         names = sorted(n for n in (p.relative_to(path).as_posix() for p in below) if _wanted(n))
 
@@ -70,7 +70,7 @@ def open_album(path: Path) -> Generator[Album]:
 
         yield Album(path, tuple(names), lambda name: (path / name).read_bytes(), stamp)
         return
-    if not path.exists():
+    if not has_file(path):
         raise fail(
             str(path),
             "must be a folder or a zip of images",
@@ -199,7 +199,7 @@ def image_folder(
         FileNotFoundError: nothing is there.
         ValueError: the zip is damaged, there is no image, or one (it is named) is broken.
     """
-    size, crop = integer("size", size, 1), integer("crop", crop, 1)
+    size, crop = integer("size", size, 1, maximum=8192), integer("crop", crop, 1)
     limit = None if limit is None else integer("limit", limit, 1)
     boolean("skip_broken", skip_broken)
     boolean("progress", progress)

@@ -72,17 +72,28 @@ def read_idx(path: Path, ndim: int) -> Bytes:
     return np.frombuffer(bytearray(raw), np.uint8, offset=head).reshape(shape)
 
 
+def _numbers(file: Any, key: str) -> NDArray[Any]:
+    """An array of an open npz file, unless it holds Python objects."""
+    try:
+        return cast("NDArray[Any]", file[key])
+    except ValueError as error:
+        if "allow_pickle" not in str(error):  # NumPy's advice to trust the file is not ours
+            raise
+        raise ValueError(f"Python objects instead of numbers in {key}") from None
+
+
 def read_npz(path: Path, images: str, labels: str) -> tuple[Bytes, NDArray[Any]]:
     """Two arrays of an npz file, by their keys."""
     try:
         with path.open("rb") as raw:
+            if raw.read(2) != b"PK":
+                raise ValueError("no zip archive, which an npz file is")
+            raw.seek(0)
             file = np.load(raw, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("one array, not an npz archive of named arrays")
             missing = [k for k in (images, labels) if k not in file.files]
             if missing:
                 raise ValueError(f"only the arrays {', '.join(file.files) or '(none)'}")
-            return cast(Bytes, file[images]), cast("NDArray[Any]", file[labels])
+            return cast(Bytes, _numbers(file, images)), _numbers(file, labels)
     except _UNREADABLE as error:
         rule = f"must be an npz file with the arrays {images} and {labels}"
         raise _broken(path, rule, error) from error

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mcmcot_lite.checks import fail, integer, rng_on
+from mcmcot_lite.checks import FLOATS, fail, integer, rng_on
 
 __all__ = ["ImageSet"]
 
@@ -42,6 +42,10 @@ class ImageSet:
     licence: str
 
     def __post_init__(self) -> None:
+        for name in ("name", "split", "source", "licence"):
+            if not isinstance(getattr(self, name), str):
+                got = type(getattr(self, name)).__name__
+                raise fail(name, "must be a string", got, "Say it in words.", TypeError)
         x, y = cast(object, self.x), cast(object, self.y)
         if not isinstance(x, Tensor) or x.dtype != torch.uint8:
             got = x.dtype if isinstance(x, Tensor) else type(x).__name__
@@ -92,10 +96,10 @@ class ImageSet:
     def images(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """All images as floating point in [0, 1], shape (n, c, h, w)."""
         kind = cast(object, dtype)
-        if not isinstance(kind, torch.dtype) or not kind.is_floating_point:
+        if not isinstance(kind, torch.dtype) or kind not in FLOATS:
             raise fail(
                 "dtype",
-                "must be a floating-point torch.dtype",
+                "must be a floating-point torch.dtype of 16, 32 or 64 bits",
                 kind,
                 "Pass torch.float32; the bytes themselves are in .x.",
                 TypeError,

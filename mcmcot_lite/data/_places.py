@@ -20,7 +20,16 @@ def as_path(name: str, value: object) -> Path:
     text = os.fspath(cast("str | os.PathLike[str]", value))
     if not text:
         raise fail(name, "must not be empty", "''", "Pass '.' for the working folder.")
-    return Path(text).expanduser()
+    return _expanded(name, text)
+
+
+def _expanded(name: str, text: str) -> Path:
+    """The path, with ~ expanded where that user exists."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        rule = "must be a path that exists for a known user"
+        raise fail(name, rule, repr(text), "Write the folder without ~.") from error
 
 
 def has_file(path: Path) -> bool:
@@ -51,7 +60,7 @@ class Place:
 
 def _variable(name: str) -> Path | None:
     value = os.environ.get(name, "")
-    return Path(value).expanduser() if value else None
+    return _expanded(name, value) if value else None
 
 
 def cache_folder() -> Path:

@@ -11,7 +11,17 @@ from torch import Tensor
 from mcmcot_lite import checks
 from mcmcot_lite.figures.theme import COLOURS
 
-__all__ = ["classes", "frames", "integers", "pixels", "reach", "strings", "text"]
+__all__ = [
+    "axes",
+    "classes",
+    "frames",
+    "integers",
+    "line",
+    "pixels",
+    "reach",
+    "strings",
+    "text",
+]
 
 
 def text(name: str, value: object) -> str:
@@ -23,15 +33,36 @@ def text(name: str, value: object) -> str:
     return value
 
 
+def line(name: str, value: object) -> str:
+    """A string, which may be empty."""
+    if not isinstance(value, str):
+        raise checks.fail(
+            name, "must be a string", checks.shown(value), "Pass '' or text.", TypeError
+        )
+    return value
+
+
+def axes(ax: Any) -> Any:
+    """Matplotlib axes to draw into."""
+    if not all(callable(getattr(ax, need, None)) for need in ("add_patch", "scatter", "set")):
+        remedy = "For example _, ax = plt.subplots()."
+        raise checks.fail("ax", "must be matplotlib axes", checks.shown(ax), remedy, TypeError)
+    return ax
+
+
 def pixels(height: object) -> int:
     """Height of a moving figure."""
-    return checks.integer("height", height, 10, why="plotly draws no figure lower than this")
+    why = "plotly draws no figure lower than this"
+    return checks.integer("height", height, 10, why=why, maximum=10_000)
 
 
 def reach(limit: object) -> float:
     """Half the length of both axes."""
     why, remedy = "the axes run from -limit to limit", "Try 4.0."
-    return checks.number("limit", limit, above=0.0, why=why, remedy=remedy)
+    limit = checks.number("limit", limit, above=0.0, why=why, remedy=remedy)
+    rule = "must be less than 1e30: float32 holds no more"
+    checks.require(limit < 1e30, "limit", rule, limit, remedy)
+    return limit
 
 
 def strings(name: str, value: object) -> list[str]:
@@ -56,15 +87,8 @@ def frames(name: str, value: object, item: str) -> dict[Any, Any]:
     return found
 
 
-def integers(name: str, value: object, shape: tuple[int, ...], below: int | None = None) -> Tensor:
-    """An integer or bool tensor of a given shape, on the CPU; with ``below``, entries 0, 1, ...
-
-    Args:
-        name: what the message calls it.
-        value: what is checked.
-        shape: its shape.
-        below: all entries must be at least 0 and less than this; ``None`` for any.
-    """
+def integers(name: str, value: object, shape: tuple[int, ...]) -> Tensor:
+    """An integer or bool tensor of a given shape, on the CPU."""
     if not isinstance(value, Tensor):
         remedy = "Convert it with torch.as_tensor(...)."
         raise checks.fail(name, "must be a torch.Tensor", checks.shown(value), remedy, TypeError)
@@ -73,14 +97,7 @@ def integers(name: str, value: object, shape: tuple[int, ...], below: int | None
     checks.require(whole, name, rule, value.dtype, "Convert it with .long().", TypeError)
     rule, got = f"must have shape {shape}", f"shape {tuple(value.shape)}"
     checks.require(tuple(value.shape) == shape, name, rule, got, "Pass one entry for each point.")
-    value = value.cpu()
-    if below is not None:
-        value = value.long()
-        bad = int(((value < 0) | (value >= below)).sum())
-        got = f"{bad} entries outside of {value.numel()}"
-        remedy = "Number the targets from 0, as laguerre_cells does."
-        checks.require(bad == 0, name, f"must lie in 0 ... {below - 1}", got, remedy)
-    return value
+    return value.cpu()
 
 
 def classes(labels: object, n: int) -> tuple[list[int], Tensor]:

@@ -5,31 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.figures import inputs
 from mcmcot_lite.figures.frames import finish, graph_objects, rounded, slider
+from mcmcot_lite.figures.polygons import Polygon, laguerre_polygons
 from mcmcot_lite.figures.theme import BLUE, RED
+from mcmcot_lite.transport import laguerre_cells
 
 __all__ = ["cells", "surface"]
 
-# Light enough for black dots and text on top, twelve of them, so that neighbours differ.
+# Light enough for dark dots and text on top; no two nearer than 26 in the Lab space of colours.
 PASTEL = (
-    "#c6dbef",
-    "#fdd0a2",
-    "#c7e9c0",
-    "#dadaeb",
-    "#fee391",
-    "#fbb4b9",
-    "#d9d9d9",
-    "#ccebc5",
-    "#e6cfb8",
-    "#b3e2dd",
-    "#f4cae4",
-    "#e2e6a9",
+    "#f19ab4",
+    "#8ffbe7",
+    "#85b6f5",
+    "#bcb57c",
+    "#c0f0fe",
+    "#e7c1fc",
+    "#41c4d3",
+    "#93bca8",
+    "#f2e7d1",
+    "#caf4b9",
+    "#b9b0be",
+    "#eba289",
 )
+DARK = "#333333"
 
 
 def surface(
@@ -39,7 +41,7 @@ def surface(
     alt: str,
     paths: Mapping[str, Tensor] | None = None,
     prefix: str = "",
-    height: int = 560,
+    height: int = 440,
 ) -> Any:
     """A function on a square grid as a surface to turn, with points that move over it.
 
@@ -58,13 +60,13 @@ def surface(
     for name, p in points_of.items():
         checks.tensor(f"paths[{name!r}]", p, shape=(None, 3), remedy=remedy)
     inputs.text("alt", alt)
-    height = inputs.pixels(height)
+    prefix, height = inputs.line("prefix", prefix), inputs.pixels(height)
     go = graph_objects()
     ground = go.Surface(
         x=rounded(axis),
         y=rounded(axis),
         z=[rounded(row, 4) for row in values],
-        colorscale="Blues",
+        colorscale=[[0, "#86b6d9"], [1, "#08519c"]],
         showscale=False,
         opacity=0.85,
         hoverinfo="skip",
@@ -80,105 +82,109 @@ def surface(
     fig = go.Figure(data=data, frames=frames if len(frames) > 1 else [])
     if len(frames) > 1:
         fig.update_layout(**slider([f.name for f in frames], prefix, redraw=True))
+    thin = {"nticks": 5, "tickfont": {"size": 11}}
+    camera = {  # fills a column of 690 pixels; on a phone's 320 nothing is cut
+        "eye": {"x": 1.13, "y": -1.55, "z": 0.93},
+        "center": {"x": -0.1, "y": -0.07, "z": -0.1},
+    }
     fig.update_layout(
         showlegend=False,
         scene={
-            "xaxis": {"title": "z₁"},
-            "yaxis": {"title": "z₂"},
-            "zaxis": {"title": "density"},
+            "xaxis": dict(thin, title="z₁"),
+            "yaxis": dict(thin, title="z₂"),
+            "zaxis": dict(thin, title={"text": "density", "font": {"size": 12}}),
             "aspectmode": "manual",
             "aspectratio": {"x": 1, "y": 1, "z": 0.6},
-            "camera": {"eye": {"x": 1.5, "y": -1.7, "z": 1.2}},
+            "camera": camera,
         },
     )
-    return finish(fig, alt, height)
+    return _finish(fig, alt, height)
 
 
 def cells(
-    frames_of: Mapping[str, tuple[Tensor, Tensor]],
-    axis: Tensor,
+    bonuses: Mapping[str, Tensor],
     sources: Tensor,
     targets: Tensor,
     *,
     alt: str,
+    limit: float = 2.0,
     prefix: str = "",
     height: int = 560,
 ) -> Any:
-    """Laguerre cells over the plane of the sources, one picture a frame.
+    """Laguerre cells of the plane and the target that each source chooses, one picture a frame.
+
+    A line leads from each source to its target: a diamond in the colour of its cell, with the
+    number of its sources, rimmed blue if that is one and vermilion if not. Hover for the indices.
 
     Args:
-        frames_of: frame name -> (cell of each grid point (m, m), cell of each source (n,)),
-            integers from 0.
-        axis: grid coordinates, (m,).
+        bonuses: frame name -> h, (k,), the bonus of each target as in Eq. (14).
         sources: (n, 2), drawn as dots: each lies in the cell of its best target.
-        targets: (k, 2), drawn as numbered diamonds.
+        targets: (k, 2).
         alt: alternative text.
+        limit: both axes run from -limit to limit; points outside are not drawn.
         prefix: text before the frame's name.
         height: in pixels.
     """
-    checks.tensor("axis", axis, ndim=1)
     checks.tensor("sources", sources, shape=(None, 2))
     checks.tensor("targets", targets, shape=(None, 2))
-    m, n, k = len(axis), len(sources), len(targets)
-    pairs: dict[str, tuple[Tensor, Tensor]] = {}
-    for name, pair in inputs.frames("frames_of", frames_of, "(grid, own)").items():
-        here = f"frames_of[{name!r}]"
-        if not isinstance(pair, tuple | list) or len(cast("list[Any]", pair)) != 2:
-            rule = "must be a pair: cells of the grid points, cells of the sources"
-            raise checks.fail(
-                here, rule, checks.shown(cast("object", pair)), "Pass (grid, own).", TypeError
-            )
-        grid, own = cast("list[Any]", pair)
-        pairs[name] = (
-            inputs.integers(f"{here}[0]", grid, (m, m), below=k),
-            inputs.integers(f"{here}[1]", own, (n,), below=k),
-        )
+    bonuses = inputs.frames("bonuses", bonuses, "h")
+    for name, h in bonuses.items():
+        checks.tensor(f"bonuses[{name!r}]", h, shape=(len(targets),), like_name="targets")
     inputs.text("alt", alt)
-    height = inputs.pixels(height)
+    prefix = inputs.line("prefix", prefix)
+    limit, height = inputs.reach(limit), inputs.pixels(height)
     go = graph_objects()
-    scale = [[(j + e) / k, PASTEL[j % len(PASTEL)]] for j in range(k) for e in (0, 1)]
+    x, y = sources.detach().double().cpu(), targets.detach().double().cpu()
+    sx, sy, tx, ty = (rounded(c) for c in (*x.T, *y.T))
+    fills = [PASTEL[j % len(PASTEL)] for j in range(len(y))]
 
-    def data(grid: Tensor, own: Tensor) -> list[Any]:
-        count = torch.bincount(own, minlength=k)
-        names = [f"{j + 1}: {int(c)}" for j, c in enumerate(count)]
-        sx, sy = (rounded(c) for c in sources.T)
-        tx, ty = (rounded(c) for c in targets.T)
-        ink = [RED if int(c) != 1 else BLUE for c in count]
-        return [
-            go.Heatmap(
-                x=rounded(axis),
-                y=rounded(axis),
-                z=grid.tolist(),
-                zmin=-0.5,
-                zmax=k - 0.5,
-                colorscale=scale,
-                showscale=False,
-                hoverinfo="skip",
-            ),
-            go.Scatter(
-                x=sx,
-                y=sy,
-                mode="markers",
-                name="source",
-                marker={"size": 7, "color": "#444444"},
-                hoverinfo="skip",
-            ),
-            go.Scatter(
-                x=tx,
-                y=ty,
-                mode="markers+text",
-                name="target: count",
-                text=names,
-                textposition="top center",
-                textfont={"color": "black"},
-                marker={"size": 10, "symbol": "diamond", "color": ink},
-                hoverinfo="skip",
-            ),
+    def path(corners: Polygon, **look: Any) -> Any:
+        across, up = ([round(c[e], 3) for c in corners] or [None] for e in (0, 1))
+        return go.Scatter(x=across, y=up, mode="lines", hoverinfo="skip", **look)
+
+    def data(h: Tensor) -> list[Any]:
+        own = cast("list[int]", laguerre_cells(x, y, h).tolist())
+        count = [own.count(j) for j in range(len(y))]
+        white, dark = {"color": "white", "width": 1}, {"color": DARK, "width": 1}
+        rim = {"color": [BLUE if c == 1 else RED for c in count], "width": 2.5}
+        areas = [
+            path([*ring, *ring[:1]], fill="toself", fillcolor=fill, line=white)
+            for ring, fill in zip(laguerre_polygons(y, h, limit), fills, strict=True)
         ]
+        ways = [path([(sx[i], sy[i]), (tx[j], ty[j])], line=dark) for i, j in enumerate(own)]
+        dots = go.Scatter(
+            x=sx,
+            y=sy,
+            mode="markers",
+            marker={"size": 8, "color": DARK},
+            hoverinfo="text",
+            hovertext=[f"source {i + 1} takes target {j + 1}" for i, j in enumerate(own)],
+        )
+        diamonds = go.Scatter(
+            x=tx,
+            y=ty,
+            mode="markers+text",
+            marker={"size": 16, "symbol": "diamond", "color": fills, "line": rim},
+            text=[str(c) for c in count],
+            textfont={"size": 10, "color": "black"},
+            hoverinfo="text",
+            hovertext=[f"target {j + 1}, sources: {c}" for j, c in enumerate(count)],
+        )
+        return [*areas, *ways, diamonds, dots]
 
-    frames = [go.Frame(name=name, data=data(*pair)) for name, pair in pairs.items()]
-    fig = go.Figure(data=frames[0].data, frames=frames)
-    fig.update_layout(**slider(list(pairs), prefix, redraw=True))
-    span = {"range": [float(axis[0]), float(axis[-1])], "constrain": "domain"}
-    fig.update_layout(xaxis=span, yaxis=dict(span, scaleanchor="x"))
-    return finish(fig, alt, height)
+    frames = [go.Frame(name=name, data=data(h.detach().cpu())) for name, h in bonuses.items()]
+    fig = go.Figure(data=frames[0].data, frames=frames if len(frames) > 1 else [])
+    if len(frames) > 1:
+        fig.update_layout(**slider(list(bonuses), prefix, redraw=True))
+    span = {"range": [-limit, limit], "constrain": "domain", "nticks": 6}
+    xaxis, yaxis = dict(span, title="z₁"), dict(span, title="z₂", scaleanchor="x")
+    fig.update_layout(xaxis=xaxis, yaxis=yaxis, showlegend=False)
+    return _finish(fig, alt, height)
+
+
+def _finish(fig: Any, alt: str, height: int) -> Any:
+    """As :func:`finish`; without a legend the buttons come down to the plot."""
+    finish(fig, alt, height)
+    if fig.layout.updatemenus:
+        fig.update_layout(margin={"t": 52}, updatemenus=[{"pad": {"b": 6}}])
+    return fig

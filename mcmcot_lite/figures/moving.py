@@ -47,7 +47,7 @@ def turn(
     names: Sequence[str] = (),
     prefix: str = "",
     limit: float = 4.0,
-    height: int = 560,
+    height: int = 480,
 ) -> Any:
     """As :func:`play`, for three-dimensional clouds (n, 3) that the reader can turn."""
     return _animated(clouds, 3, alt, labels, names, prefix, limit, height)
@@ -115,13 +115,18 @@ def _animated(
             yaxis=dict(span, title="z₂", scaleanchor="x", constrain="domain"),
         )
     else:
+        few = {"nticks": 5, "tickfont": {"size": 11}}
+        camera = {
+            "eye": {"x": 1.5, "y": 1.5, "z": 0.87},
+            "center": {"x": 0.08, "y": -0.08, "z": -0.12},
+        }
         fig.update_layout(
             scene={
-                "xaxis": dict(span, title="z₁"),
-                "yaxis": dict(span, title="z₂"),
-                "zaxis": dict(span, title="z₃"),
+                "xaxis": dict(span, title="z₁", **few),
+                "yaxis": dict(span, title="z₂", **few),
+                "zaxis": dict(span, title="z₃", **few),
                 "aspectmode": "cube",
-                "camera": {"eye": {"x": 1.75, "y": 1.75, "z": 1.0}},
+                "camera": camera,
             }
         )
     return finish(fig, alt, height)

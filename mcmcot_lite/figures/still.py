@@ -61,7 +61,7 @@ def image_grid(
     grey_or_rgb, got = x.shape[1] in (1, 3), f"shape {tuple(x.shape)}"
     remedy = "Show one channel at a time, for example x[:, :1]."
     checks.require(grey_or_rgb, "x", "must have 1 or 3 channels on axis 1", got, remedy)
-    columns = checks.integer("columns", columns, 1)
+    columns = checks.integer("columns", columns, 1, maximum=1000)
     rows = -(-len(x) // columns)
     titles = inputs.strings("titles", titles) if titles is not None else []
     rule = f"must hold one title for each of the {rows} rows"
@@ -87,7 +87,12 @@ def image_grid(
 
 def prior_circles(ax: Any, radii: Sequence[float] = (1, 2, 3)) -> None:
     """Circles around the origin: where a two-dimensional N(0, I) has 39, 86 and 99 % inside."""
-    for r in radii:
+    if not isinstance(cast(object, radii), Sequence) or isinstance(radii, str):
+        rule, remedy = "must be a sequence of numbers", "For example (1, 2, 3)."
+        raise checks.fail("radii", rule, checks.shown(radii), remedy, TypeError)
+    found = [checks.number("radii", r, above=0.0) for r in radii]
+    inputs.axes(ax)
+    for r in found:
         ax.add_patch(_pyplot().Circle((0, 0), r, fill=False, ls="--", lw=0.8, color="0.45"))
 
 
@@ -105,7 +110,8 @@ def scatter(
     """
     checks.tensor("z", z, shape=(None, 2), remedy="Choose two coordinates, for example z[:, :2].")
     kinds, which = inputs.classes(labels, len(z))
-    limit = inputs.reach(limit)
+    limit, title = inputs.reach(limit), inputs.line("title", title)
+    inputs.axes(ax)
     points = z.detach().cpu().double().numpy()
     for kind, colour in zip(kinds, COLOURS[: len(kinds)], strict=True):
         chosen = points[(which == kind).numpy()]

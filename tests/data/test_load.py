@@ -143,7 +143,10 @@ def test_flat_idx_files_are_never_fashion(tmp_path: Path) -> None:
         ({"train_labels": np.full(20, np.nan)}, "whole labels from 0 to 9"),
         ({"train_labels": np.zeros(20, np.uint8)}, "sha256 of train-labels-idx1-ubyte"),
         ({"train_labels": None}, "with the arrays train_images and train_labels"),
-        ({"train_labels": np.array([{}] * 20, object)}, "allow_pickle=False"),
+        (
+            {"train_labels": np.array([{}] * 20, object)},
+            "Python objects instead of numbers in train_labels",
+        ),
     ],
 )
 def test_npz_of_something_else(tmp_path: Path, change: dict[str, Any], text: str) -> None:
@@ -176,10 +179,18 @@ def test_damaged_npz(tmp_path: Path, how: str) -> None:
         data.mnist(root=tmp_path)
 
 
+def test_npz_of_python_objects(tmp_path: Path) -> None:
+    objects = np.array([{}, {}], dtype=object)
+    np.savez(tmp_path / "mnist.npz", **dict.fromkeys(("train_images", "train_labels"), objects))
+    with pytest.raises(ValueError, match="Python objects instead of numbers") as caught:
+        data.mnist(root=tmp_path)
+    assert "allow_pickle" not in str(caught.value)
+
+
 def test_npy_under_the_name_of_an_npz(tmp_path: Path) -> None:
     with (tmp_path / "mnist.npz").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(ValueError, match="one array, not an npz"):
+    with pytest.raises(ValueError, match="no zip archive, which an npz file is"):
         data.mnist(root=tmp_path)
 
 
@@ -343,6 +354,12 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert data.cache_folder().is_relative_to(tmp_path)
 
 
+def test_a_variable_with_an_unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCMCOT_DATA", "~no-such-user/x")
+    with pytest.raises(ValueError, match=r"^MCMCOT_DATA must be a path .*; got '~no-such-user/x'"):
+        data.mnist()
+
+
 def test_nothing_anywhere(
     tmp_path: Path, fresh_machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,6 +508,14 @@ def test_first_available_of_nothing() -> None:
         (lambda: data.mnist(root=0), TypeError, "root must be a path"),  # type: ignore[arg-type]
         (lambda: data.mnist(root=""), ValueError, "root must not be empty"),
         (lambda: data.mnist(root=__file__), ValueError, "root must be a folder"),
+        (
+            lambda: data.mnist(root="~no-such-user/x"),
+            ValueError,
+            "root must .* known user; got '~no",
+        ),
+        (lambda: data.image_folder("~no-such-user/x"), ValueError, "path must .* known user"),
+        (lambda: data.image_folder("a" * 5000), FileNotFoundError, "path|there"),
+        (lambda: data.image_folder(".", size=10**5), ValueError, "size must be at most 8192"),
         (lambda: data.mnist(download="no"), TypeError, "download must be a bool"),  # type: ignore[arg-type]
         (lambda: data.mnist(progress=1), TypeError, "progress must be a bool"),  # type: ignore[arg-type]
         (lambda: data.celeba(limit=0), ValueError, "limit must be at least 1"),
