@@ -46,7 +46,8 @@
   function boxes() {
     for (const formula of document.querySelectorAll("mjx-container:not([display])")) {
       const column = formula.closest("p, li, td, dd, figcaption, div");
-      formula.classList.remove("wide");
+      formula.classList.remove("wide", "more-left", "more-right");
+      formula.removeAttribute("tabindex");
       if (column && formula.scrollWidth > column.clientWidth) formula.classList.add("wide");
     }
     const wide =

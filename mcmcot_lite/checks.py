@@ -62,7 +62,10 @@ def shown(value: object) -> str:
     """A wrong value in a few words: its type, and as much of it as fits."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)} and dtype {value.dtype}"
-    text = ADDRESS.sub("", " ".join(repr(value).split()))
+    try:
+        text = ADDRESS.sub("", " ".join(repr(value).split()))
+    except Exception:  # Python refuses to print ints of many digits; a repr of the user's may fail
+        text = "a value that cannot be printed"
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
 
 
@@ -103,11 +106,12 @@ def integer(
     if isinstance(value, bool) or not isinstance(value, Integral):
         remedy = remedy or f"Pass an int of at least {minimum}."
         raise fail(name, "must be a whole number", shown(value), remedy, TypeError)
+    value = int(value)
     rule = f"must be at least {minimum}{': ' + why if why else ''}"
-    require(int(value) >= minimum, name, rule, int(value), remedy or f"Pass {minimum} or more.")
-    got = int(value) if value < 10**20 else "a larger one"  # Python refuses to print the largest
+    got = value if abs(value) < 10**20 else "one beyond all bounds"  # Python prints no such number
+    require(value >= minimum, name, rule, got, remedy or f"Pass {minimum} or more.")
     require(value <= maximum, name, f"must be at most {maximum}", got, "Choose a smaller one.")
-    return int(value)
+    return value
 
 
 def number(
@@ -157,7 +161,7 @@ def takes(name: str, function: object, *values: object) -> None:
     if not callable(function):
         raise fail(name, "must be a function", shown(function), "Pass a function.", TypeError)
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=False)  # a wrapper may add some
     except (TypeError, ValueError):  # a built-in may not tell
         return
     try:

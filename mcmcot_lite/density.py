@@ -175,11 +175,11 @@ def log_joint(
     sigma, visible = checked(g, z, x, sigma, mask)
     with buffers_restored(g):
         out = raw_log_joint(g, z, x, sigma, visible)
+        if constant:
+            pixels = x[0].numel() if visible is None else visible.flatten(1).sum(1).to(out.dtype)
+            out = out - pixels * (math.log(2 * math.pi) / 2 + math.log(sigma))
+            out = out - z.shape[1] * math.log(2 * math.pi) / 2
         checks.finite("log_joint", out.detach(), OVERFLOW)
-    if constant:
-        pixels = x[0].numel() if visible is None else visible.flatten(1).sum(1).to(out.dtype)
-        out = out - pixels * (math.log(2 * math.pi) / 2 + math.log(sigma))
-        out = out - z.shape[1] * math.log(2 * math.pi) / 2
     return out
 
 

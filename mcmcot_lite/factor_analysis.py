@@ -48,8 +48,9 @@ class FactorAnalysis:
         sigma: noise standard deviation, a scalar tensor, or (D,) for diagonal noise.
         mu: mean image, (D,).
         history: mean log-likelihood per image at the start of each EM step and at the end.
-        converged: EM stopped because the last gain was no more than ``tol``. False after ``steps``
-            steps, and when rounding made the likelihood fall: the model is then the one before.
+        converged: EM stopped because the last gain was no more than ``tol``, or a fall within
+            rounding. False after ``steps`` steps, and when the likelihood fell by more (a ``floor``
+            below rounding): the model is then the one before.
         steps: EM steps made.
     """
 
@@ -155,7 +156,7 @@ def em(
         theta = torch.cholesky_solve(cross.mT, linalg.cholesky(second)).mT  # M step
         psi = allowed(variance - (theta * cross).sum(1))
         value = mean_loglik()
-        if not value >= history[-1] - rounding * abs(history[-1]):  # a floor below rounding
+        if not value >= history[-1] - rounding * (abs(history[-1]) + D):  # a floor below rounding
             theta, psi = before
             break
         history.append(value)

@@ -236,13 +236,18 @@ def raw_learn(
     optimiser.zero_grad(set_to_none=True)
     with torch.enable_grad():
         loss = -raw_log_joint(g, z_hat, x.detach(), sigma, mask).mean()
+        rule, remedy = (
+            "must return an output that depends on its parameters",
+            "Use them in forward.",
+        )
+        checks.require(loss.requires_grad, "g", rule, "no gradient", remedy)
         rule, remedy = "must keep the loss finite", "Try a smaller lr, or look for huge latents."
         value = float(loss.detach())
         checks.require(math.isfinite(value), "g", rule, value, remedy, FloatingPointError)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    sums = [p.grad.sum() for p in g.parameters() if p.requires_grad and p.grad is not None]
+    grads = [p.grad for p in g.parameters() if p.requires_grad and p.grad is not None]
     rule, remedy = "must have finite gradients", "Look for a square root or a division at 0 in it."
-    ok = bool(torch.isfinite(torch.stack(sums)).all())
+    ok = all(bool(torch.isfinite(grad).all()) for grad in grads)
     checks.require(ok, "g", rule, "NaN or infinity", remedy, FloatingPointError)
     optimiser.step()
     prior = float(z_hat.square().sum(1).mean()) / 2

@@ -1,5 +1,6 @@
 """Every check: what passes unchanged, what is refused, and that the message has its four parts."""
 
+import functools
 import math
 from fractions import Fraction
 
@@ -71,8 +72,16 @@ class TestInteger:
     def test_refuses_large(self) -> None:
         with pytest.raises(ValueError, match=r"^K must be at most 9; got 10\. Choose a smaller"):
             checks.integer("K", 10, 0, maximum=9)
-        with pytest.raises(ValueError, match=r"^d must be at most 2147483647; got a larger one\."):
+        with pytest.raises(
+            ValueError, match=r"^d must be at most 2147483647; got one beyond all bounds\."
+        ):
             checks.integer("d", 10**5000, 1)  # Python refuses to print that many digits
+        with pytest.raises(ValueError, match=r"^d must be at least 1; got one beyond all bounds\."):
+            checks.integer("d", -(10**5000), 1)
+        with pytest.raises(
+            TypeError, match=r"^s must be a real number; got a value that cannot be"
+        ):
+            checks.number("s", [10**5000])
 
 
 class TestNumber:
@@ -269,6 +278,17 @@ class TestTakes:
         checks.takes("f", lambda a, b=2: a, 1)
         checks.takes("f", print, 1, 2)
         checks.takes("f", max, 1)  # tells no signature
+
+    def test_a_wrapper_speaks_for_itself(self) -> None:
+        def two(a: object, b: object) -> None: ...
+
+        @functools.wraps(two)
+        def one(a: object) -> None:
+            two(a, 1)
+
+        checks.takes("f", one, 1)
+        with pytest.raises(TypeError, match=r"^f must take 2 arguments"):
+            checks.takes("f", one, 1, 2)
 
     def test_what_does_not(self) -> None:
         with pytest.raises(TypeError, match=r"^f must take 2 arguments; got .*: too many"):

@@ -509,3 +509,12 @@ HUGE = torch.full((2, 3), 1e30)
 def test_finite_input_that_overflows_is_an_error(call: Callable[[], object], name: str) -> None:
     with pytest.raises(FloatingPointError, match=rf"^{name} must fit into torch\.float32"):
         call()
+
+
+def test_em_in_single_precision_converges_where_the_likelihood_is_near_zero() -> None:
+    x = randn(200, 6, rng=seeded()).float()
+    first = fa.em(x, 2, rng=seeded(), tol=1e-6)
+    scale = math.exp(first.history[-1] / 6)  # log p(x / c) = log p(x) + D log c
+    fitted = fa.em(x * scale, 2, rng=seeded(), tol=1e-6)
+    assert abs(fitted.history[-1]) < 0.01
+    assert fitted.converged

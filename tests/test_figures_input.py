@@ -87,3 +87,19 @@ def test_a_g_that_cannot_draw(g):
 def test_too_many_sliders():
     with pytest.raises(ValueError, match=r"^d must be at most 100"):
         widgets.latent_sliders(Shaped(1, 1, 4, 4), 10**6)
+
+
+def test_radii_in_an_array(ax):
+    figures.prior_circles(ax, torch.tensor([1.0, 2.0]).numpy())
+    assert len(ax.patches) == 2
+
+
+@pytest.mark.parametrize("key", [1, None, (1, 2)])
+def test_names_of_frames(key):
+    with pytest.raises(TypeError, match=r"^clouds must have strings as keys"):
+        figures.play({key: Z}, alt="a cloud")
+
+
+def test_a_small_cloud_keeps_its_digits():
+    fig = figures.play({"a": 1e-4 * Z}, alt="a cloud", limit=1e-3)
+    assert torch.allclose(torch.tensor(fig.data[0].x), 1e-4 * Z[:, 0], atol=1e-6)

@@ -399,3 +399,28 @@ def test_an_optimiser_of_a_part_serves_when_the_rest_is_frozen():
     g.requires_grad_(False)
     last.requires_grad_(True)
     assert learn(g, X, Z, adam, sigma=0.3) > 0
+
+
+def test_half_precision_gradients_whose_sum_overflows_are_finite():
+    g = nn.Linear(2, 4000, bias=False).half()
+    with torch.no_grad():
+        g.weight.fill_(0.1)
+    z, x = torch.ones(4, 2).half(), torch.ones(4, 4000).half()
+    sgd = torch.optim.SGD(g.parameters(), lr=1e-6)
+    assert math.isfinite(learn(g, x, z, sgd, sigma=0.2))
+
+
+def test_a_g_that_ignores_its_parameters_is_named():
+    class Constant(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = nn.Parameter(torch.zeros(1))
+
+        def forward(self, z):
+            return z.new_zeros(len(z), *SHAPE)
+
+    g = Constant()
+    with pytest.raises(
+        ValueError, match=r"^g must return an output that depends on its parameters"
+    ):
+        learn(g, X, Z, torch.optim.SGD(g.parameters()), sigma=0.3)

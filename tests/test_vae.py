@@ -428,3 +428,29 @@ def test_a_callback_that_takes_too_little_is_refused_at_once():
         fit_vae(vae, images(), rng=rng, progress=False, callback=lambda epoch: None)
     assert all(torch.equal(v, before[k]) for k, v in vae.state_dict().items())
     assert torch.equal(rng.get_state(), state)
+
+
+class Explodes(nn.Module):
+    """An encoder whose means overflow on bright images."""
+
+    def forward(self, x):
+        mean = x.flatten(1)[:, :2]
+        return torch.where(mean > 0.5, torch.inf, mean), torch.zeros_like(mean)
+
+
+@pytest.mark.parametrize("name", ["encode", "infer", "reconstruct", "elbo"])
+def test_an_encoder_that_overflows_is_an_error(name):
+    vae, rng = VAE(MLP(2, SHAPE, (5,), rng=seeded()), Explodes(), sigma=0.3), seeded()
+    x = torch.zeros(3, *SHAPE)
+    x[2] = 1.0
+    state = rng.get_state()
+    with pytest.raises(FloatingPointError, match="must fit into"):
+        getattr(vae, name)(x, **({"rng": rng} if name in ("infer", "elbo") else {}))
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_an_encoder_runs_under_autocast():
+    encoder = MLPEncoder(2, 12, rng=seeded())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mean, _ = encoder(images(3).bfloat16())
+    assert mean.dtype == torch.bfloat16

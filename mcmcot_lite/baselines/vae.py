@@ -58,7 +58,7 @@ class VAE(nn.Module):
         """Means and log variances of q(z|x), each (n, d), for images x, (n, ...)."""
         self.check(x)
         with buffers_restored(self):
-            return cast("tuple[Tensor, Tensor]", _tried("x", self.encoder, x, BATCH))
+            return _finite(cast("tuple[Tensor, Tensor]", _tried("x", self.encoder, x, BATCH)))
 
     def elbo(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
         """One-sample estimate of the bound for each image, (n,), in nats; unbiased.
@@ -77,16 +77,16 @@ class VAE(nn.Module):
         """A sample z ~ q(z|x) for each image, (n, d): together, the aggregated posterior."""
         self.check(x)
         rng = checks.rng_on(rng, x.device)
-        with frozen(self):
-            mean, logvar = self.encoder(x)
-        return _draw(mean, logvar, rng)
+        with frozen(self), checks.restored(rng):
+            mean, logvar = _finite(self.encoder(x))
+            return checks.finite("infer", _draw(mean, logvar, rng), OVERFLOW)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """G at the mean of q(z|x), of x's shape."""
         self.check(x)
         with frozen(self):
-            return self.g(self.encoder(x)[0])
+            return checks.finite("reconstruct", self.g(_finite(self.encoder(x))[0]), OVERFLOW)
 
     @torch.no_grad()
     def sample(self, n: int, *, d: int, rng: torch.Generator) -> Tensor:
@@ -111,6 +111,13 @@ class VAE(nn.Module):
         checked(self.g, mean, pair, self.sigma, None, "encoder's means")
         shape, name = tuple(mean.shape), "encoder's means"
         checks.tensor("encoder's log variances", logvar, shape=shape, like=mean, like_name=name)
+
+
+def _finite(law: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Means and log variances without NaN and infinity."""
+    for name, value in zip(("means", "log variances"), law, strict=True):
+        checks.finite(f"encoder's {name}", value.detach(), OVERFLOW)
+    return law
 
 
 def _raw_elbo(vae: VAE, x: Tensor, rng: torch.Generator) -> Tensor:

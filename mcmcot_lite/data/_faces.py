@@ -48,7 +48,7 @@ class Album:
         """Changes when one of these images does (zip: CRC and size; folder: size and time)."""
         h = hashlib.sha256()
         for name in names:
-            h.update(f"{name}\0{self.stamp(name)}\n".encode())
+            h.update(f"{name}\0{self.stamp(name)}\n".encode(errors="surrogateescape"))
         return h.hexdigest()
 
 
@@ -80,7 +80,7 @@ def open_album(path: Path) -> Generator[Album]:
         )
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
         raise fail(
             str(path),
             "must be a folder or a readable zip of images",

@@ -35,7 +35,15 @@ __all__ = [
 Bytes = NDArray[np.uint8]
 
 AGAIN = "Delete the file and load again, or copy it again."
-_UNREADABLE = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def _broken(path: Path, rule: str, error: BaseException) -> Exception:

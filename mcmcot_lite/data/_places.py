@@ -17,7 +17,7 @@ def as_path(name: str, value: object) -> Path:
     """A str or path-like argument as a path, with ~ expanded."""
     if not isinstance(value, (str, os.PathLike)):
         raise fail(name, "must be a path", type(value).__name__, "Pass a str or Path.", TypeError)
-    text = os.fspath(cast("str | os.PathLike[str]", value))
+    text = os.fsdecode(cast("str | os.PathLike[str]", value))
     if not text:
         raise fail(name, "must not be empty", "''", "Pass '.' for the working folder.")
     return _expanded(name, text)

@@ -8,8 +8,6 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from mcmcot_lite.figures import inputs
-
 __all__ = ["finish", "graph_objects", "rounded", "slider"]
 
 
@@ -28,7 +26,6 @@ def rounded(values: Tensor, digits: int = 3) -> list[float]:
 
 def slider(names: Sequence[str], prefix: str, redraw: bool) -> dict[str, Any]:
     """A slider over named frames and a play button: layout entries."""
-    prefix = inputs.line("prefix", prefix)
     now = {
         "mode": "immediate",
         "frame": {"duration": 0, "redraw": redraw},

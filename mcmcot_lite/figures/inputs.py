@@ -84,6 +84,9 @@ def frames(name: str, value: object, item: str) -> dict[Any, Any]:
         raise checks.fail(name, rule, checks.shown(value), remedy, TypeError)
     found = dict(cast("Mapping[Any, Any]", value))
     checks.require(bool(found), name, "must hold at least one frame", "none", remedy)
+    named = all(isinstance(key, str) for key in found)
+    got = checks.shown(list(found))
+    checks.require(named, name, "must have strings as keys", got, remedy, TypeError)
     return found
 
 

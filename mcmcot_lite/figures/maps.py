@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -135,11 +136,12 @@ def cells(
     limit, height = inputs.reach(limit), inputs.pixels(height)
     go = graph_objects()
     x, y = sources.detach().double().cpu(), targets.detach().double().cpu()
-    sx, sy, tx, ty = (rounded(c) for c in (*x.T, *y.T))
+    digits = max(0, 4 - math.ceil(math.log10(limit)))
+    sx, sy, tx, ty = (rounded(c, digits) for c in (*x.T, *y.T))
     fills = [PASTEL[j % len(PASTEL)] for j in range(len(y))]
 
     def path(corners: Polygon, **look: Any) -> Any:
-        across, up = ([round(c[e], 3) for c in corners] or [None] for e in (0, 1))
+        across, up = ([round(c[e], digits) for c in corners] or [None] for e in (0, 1))
         return go.Scatter(x=across, y=up, mode="lines", hoverinfo="skip", **look)
 
     def data(h: Tensor) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,15 +80,16 @@ def _animated(
         checks.require(len(titles) == len(kinds), "names", rule, len(titles), remedy)
     titles = titles or ["" if labels is None else str(k) for k in kinds]
     inputs.text("alt", alt)
+    prefix = inputs.line("prefix", prefix)
     limit, height = inputs.reach(limit), inputs.pixels(height)
-    go = graph_objects()
+    go, digits = graph_objects(), max(0, 3 - math.ceil(math.log10(limit)))
 
     def traces(points: Tensor) -> list[Any]:
         inside = points.detach().cpu().clamp(-limit, limit)
         out: list[Any] = []
         for i, kind in enumerate(kinds):
             p = inside[which == kind]
-            axes = dict(zip("xyz"[:d], (rounded(c, 2) for c in p.T), strict=True))
+            axes = dict(zip("xyz"[:d], (rounded(c, digits) for c in p.T), strict=True))
             look = {"size": 4 if d == 2 else 2.2, "color": COLOURS[i], "opacity": 0.7}
             make = go.Scatter if d == 2 else go.Scatter3d
             out.append(

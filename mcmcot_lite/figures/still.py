@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -70,7 +70,7 @@ def image_grid(
     pixels = x.detach().cpu().float().clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
     label = 0.9 if titles else 0.0
     why = "inches; titles take 0.9 of them" if titles else "inches"
-    width = checks.number("width", width, above=label, why=why, remedy="Try 6.4.")
+    width = checks.number("width", width, above=label, below=100.0, why=why, remedy="Try 6.4.")
     side = (width - label) / columns
     figure, axes = _pyplot().subplots(rows, columns, figsize=(width, side * rows), squeeze=False)
     for k, ax in enumerate(axes.flat):
@@ -87,13 +87,15 @@ def image_grid(
 
 def prior_circles(ax: Any, radii: Sequence[float] = (1, 2, 3)) -> None:
     """Circles around the origin: where a two-dimensional N(0, I) has 39, 86 and 99 % inside."""
-    if not isinstance(cast(object, radii), Sequence) or isinstance(radii, str):
+    if not isinstance(cast(object, radii), Iterable) or isinstance(radii, str):
         rule, remedy = "must be a sequence of numbers", "For example (1, 2, 3)."
         raise checks.fail("radii", rule, checks.shown(radii), remedy, TypeError)
     found = [checks.number("radii", r, above=0.0) for r in radii]
     inputs.axes(ax)
     for r in found:
-        ax.add_patch(_pyplot().Circle((0, 0), r, fill=False, ls="--", lw=0.8, color="0.45"))
+        ax.add_patch(
+            _pyplot().Circle((0, 0), r, fill=False, ls="--", lw=0.8, color="0.35", zorder=3)
+        )
 
 
 def scatter(
