@@ -11,11 +11,13 @@ It does these things:
 6. compares the book's numbers with those that ``tools/mystbook.py`` gives to the notebooks;
 7. adds the role ``{repo}`tests/test_density.py` ``, a link to a file of the repository;
 8. takes out of the theme's pages what fails or is not needed from ``file://``;
-9. prints a line for each page that was executed (the build itself runs quietly).
+9. prints a line for each page that was executed (the build itself runs quietly);
+10. gives the directive ``nb-exec-table`` a plain form: chapter and seconds, in the book's order.
 """
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 import re
@@ -28,6 +30,7 @@ from typing import Any
 
 from docutils import nodes
 from myst_nb.core import render as myst_nb_render
+from myst_nb.ext import execution_tables
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
@@ -88,6 +91,23 @@ class RoundReferenceStyle(AuthorYearReferenceStyle):
 
     bracket_textual: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
     bracket_parenthetical: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
+
+
+def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> nodes.table:
+    """The table of ``nb-exec-table``: each executed chapter with its seconds."""
+    numbers = app.env.toc_secnumbers
+    done = [doc for doc in metadata if metadata[doc].get("exec_data") and doc in numbers]
+    rows = [("chapter", "seconds")]
+    for doc in sorted(done, key=lambda doc: numbers[doc][""]):
+        chapter = ".".join(map(str, numbers[doc][""]))
+        title = app.env.titles[doc].astext()
+        rows.append((f"{chapter}. {title}", f"{metadata[doc]['exec_data']['runtime']:.0f}"))
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in (80, 20)), cols=2)
+    for part, content in ((nodes.thead(), rows[:1]), (nodes.tbody(), rows[1:])):
+        for row in content:
+            part += nodes.row("", *(nodes.entry("", nodes.paragraph(text=t)) for t in row))
+        group += part
+    return nodes.table("", group, classes=["colwidths-auto"])
 
 
 def drop_automatic_scripts(app: Sphinx, config: Config) -> None:
@@ -222,6 +242,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         "options": {"enableMenu": False},  # the menu would fetch its extensions
         "tex": {"packages": {"[-]": ["noundefined", "noerrors"]}},  # a wrong formula is an error
     }
+    execution_tables.make_stat_table = functools.partial(run_times, app)
     app.add_config_value("comments_config", {}, "html")  # jupyter-book sets it; no comments here
     app.add_role("repo", repo_role)
     app.connect("doctree-read", report_page)

@@ -8,7 +8,6 @@ Writes `results/method.png`: 1,000 real zeros and ones, d = 2, seed 0, a few sec
 from __future__ import annotations
 
 import argparse
-from itertools import pairwise
 from pathlib import Path
 
 import matplotlib as mpl
@@ -22,7 +21,12 @@ from mcmcot_lite.schedules import Iteration
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 TITLES = ("images x", "infer ẑ", "correct ẑ", "learn g")
-BELOW = ("1,000 real digits", "Langevin steps", "optimal transport", "images g(z)")
+BELOW = (
+    "1,000 real digits",
+    "Langevin steps",
+    "optimal transport",
+    "g(z), z from the prior",
+)
 
 
 def tiles(images: Tensor, side: int) -> Tensor:
@@ -45,34 +49,39 @@ def main() -> None:
     drawn = g(torch.randn(16, 2, generator=rng)).detach()
 
     figures.style()
-    fig, axes = plt.subplots(1, 4, figsize=(8.4, 2.75), layout="none")
-    fig.subplots_adjust(left=0.01, right=0.99, top=0.87, bottom=0.24, wspace=0.36)
+    fig, grid = plt.subplots(2, 2, figsize=(5.6, 5.9), layout="none")
+    fig.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.06, wspace=0.3, hspace=0.36)
+    axes = [grid[0, 0], grid[0, 1], grid[1, 1], grid[1, 0]]  # clockwise
     for ax, title, below in zip(axes, TITLES, BELOW, strict=True):
-        ax.set_title(title, fontsize=13)
-        ax.text(0.5, -0.08, below, transform=ax.transAxes, ha="center", va="top", fontsize=11)
+        ax.set_title(title, fontsize=14)
+        ax.text(0.5, -0.04, below, transform=ax.transAxes, ha="center", va="top", fontsize=12)
     pick = torch.randperm(len(x), generator=rng)
     axes[0].imshow(tiles(x[pick], 4), cmap="gray_r")
     axes[3].imshow(tiles(drawn, 4), cmap="gray_r")
     for ax, cloud in ((axes[1], step.inferred), (axes[2], step.z_hat)):
         for k, colour in ((0, figures.BLUE), (1, figures.RED)):
             points = cloud[labels == k]
-            ax.scatter(points[:, 0], points[:, 1], s=3, color=colour, alpha=0.6, lw=0)
+            ax.scatter(points[:, 0], points[:, 1], s=4, color=colour, alpha=0.6, lw=0)
         for r in (1, 2, 3):
-            ax.add_patch(plt.Circle((0, 0), r, fill=False, color=figures.GREY, lw=0.8, ls=":"))
+            ax.add_patch(plt.Circle((0, 0), r, fill=False, color="0.35", lw=0.8, ls=":", zorder=3))
         ax.set(xlim=(-4.3, 4.3), ylim=(-4.3, 4.3), aspect="equal")
     for ax in axes:
         ax.set(xticks=[], yticks=[])
+        ax.grid(False)
         ax.spines[:].set_visible(True)
-    look = {"arrowstyle": "-|>", "mutation_scale": 18, "color": figures.GREY, "lw": 2}
-    boxes = [ax.get_position() for ax in axes]
-    for a, b in pairwise(boxes):
-        y = (a.y0 + a.y1) / 2
-        fig.add_artist(FancyArrowPatch((a.x1 + 0.005, y), (b.x0 - 0.005, y), **look))
-    ends = [((b.x0 + b.x1) / 2, 0.11) for b in (boxes[3], boxes[1])]
-    bend = FancyArrowPatch(*ends, connectionstyle="arc3,rad=-0.09", **look)
-    fig.add_artist(bend)
-    fig.text((ends[0][0] + ends[1][0]) / 2, 0.07, "again, from where ẑ stands", ha="center",
-             va="center", fontsize=11, backgroundcolor="white")  # fmt: skip
+    look = {"arrowstyle": "-|>", "mutation_scale": 20, "color": figures.GREY, "lw": 2.5}
+    a, b, c, d = (ax.get_position() for ax in axes)
+    right, low = (a.y0 + a.y1) / 2, (c.y0 + c.y1) / 2
+    across, gap = (b.x0 + b.x1) / 2 + 0.15, 0.01
+    ways = (
+        ((a.x1 + gap, right), (b.x0 - gap, right)),
+        ((across, b.y0 - gap), (across, c.y1 + gap)),
+        ((c.x0 - gap, low), (d.x1 + gap, low)),
+        ((d.x1 - 0.06, d.y1 + gap), (b.x0 + 0.02, b.y0 - gap)),  # once more
+    )
+    for start, end in ways:
+        fig.add_artist(FancyArrowPatch(start, end, **look))
+    fig.text(0.5, 0.5, "again", ha="center", va="center", fontsize=12, backgroundcolor="white")
     versions = f"torch {torch.__version__}, matplotlib {mpl.__version__}, seed 0"
     fig.savefig(RESULTS / "method.png", dpi=160, metadata={"Description": versions})
 
