@@ -30,7 +30,7 @@ from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.schedules import Iteration, learn
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.train import Fit, fit, reconstruct
-from mcmcot_lite.transport import TransportMap, exact_map, mix, semidual_map
+from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map
 
 if TYPE_CHECKING:
     from mcmcot_lite import baselines, data, figures, widgets
@@ -46,6 +46,7 @@ __all__ = [
     "TransportMap",
     "baselines",
     "celeba_generator",
+    "certify",
     "data",
     "distance_to_prior",
     "exact_map",

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import images_and_mask
-from mcmcot_lite.transport import EXACT_MAX, exact_map
+from mcmcot_lite.transport import SMALL, exact_map
 
 __all__ = ["PriorDistance", "distance_to_prior", "mse"]
 
@@ -35,13 +35,13 @@ class PriorDistance(NamedTuple):
 def distance_to_prior(
     z_hat: Tensor, *, rng: torch.Generator, draws: int = 4, n: int | None = None
 ) -> PriorDistance:
-    """Squared 2-Wasserstein distance between the latents and the prior, by POT's exact solver.
+    """Squared 2-Wasserstein distance between the latents and the prior, by the exact map.
 
     Args:
         z_hat: latents, (n, d).
         rng: draws the prior samples and, where not all latents are used, a subset of them.
         draws: independent prior samples, >= 2.
-        n: points used, at most 2,000; all latents when left out and possible.
+        n: points used; left out, all latents, or 2,000 of more.
 
     Raises:
         TypeError, ValueError: on bad input, before rng is drawn from.
@@ -49,8 +49,8 @@ def distance_to_prior(
     checks.latents("z_hat", z_hat)
     rng = checks.rng_on(rng, z_hat.device)
     draws = checks.integer("draws", draws, 2, why="a standard error needs two")
-    most = min(len(z_hat), EXACT_MAX)
-    n = most if n is None else checks.integer("n", n, 1)
+    most = len(z_hat)
+    n = min(most, SMALL) if n is None else checks.integer("n", n, 1)
     checks.require(n <= most, "n", f"must be at most {most} here", n, "Leave it out.")
 
     def prior() -> Tensor:

@@ -21,7 +21,6 @@ from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.schedules import SCHEDULE, Iteration, Run, check_trainable, normal
 from mcmcot_lite.settings import Settings, check_inside
-from mcmcot_lite.transport import EXACT_MAX
 
 __all__ = ["Callback", "Fit", "fit", "reconstruct"]
 
@@ -171,9 +170,6 @@ def _check_fit(
         checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
     check_inside(x, settings.x_range, visible)
     n = len(x)
-    if settings.transport == "exact" and settings.alpha > 0:
-        rule, remedy = f"'exact' needs at most {EXACT_MAX} images", "Use transport='semidual'."
-        checks.require(n <= EXACT_MAX, "transport", rule, f"n = {n}", remedy)
     if batch_norms(g):
         rule, got = "must leave 2 images in every batch for BatchNorm", f"{settings.batch_size}"
         ok = n // -(-n // settings.batch_size) >= 2

@@ -117,9 +117,12 @@ def test_distance_refuses_and_draws_nothing(change, kind, name):
     assert torch.equal(rng.get_state(), seeded().get_state())
 
 
-def test_at_most_two_thousand_points():
-    with pytest.raises(ValueError, match=r"n must be at most 2000.*got 2001"):
-        distance_to_prior(normal(0, 2100, 1), rng=seeded(), n=2001)
+def test_two_thousand_points_unless_more_are_asked_for():
+    z_hat = normal(0, 2100, 1)
+    assert distance_to_prior(z_hat, rng=seeded()).n == 2000
+    assert distance_to_prior(z_hat, rng=seeded(), n=2100).n == 2100
+    with pytest.raises(ValueError, match=r"n must be at most 2100.*got 2101"):
+        distance_to_prior(z_hat, rng=seeded(), n=2101)
 
 
 # ---- MSE

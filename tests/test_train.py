@@ -18,11 +18,13 @@ from mcmcot_lite import (
     MLP,
     LinearGenerator,
     Settings,
+    exact_map,
     fit,
     infer,
     mnist_generator,
     reconstruct,
 )
+from mcmcot_lite.transport import correct
 
 
 def train(g=None, x=None, st=None, seed=3, **values):
@@ -382,19 +384,30 @@ def test_fit_refuses_and_changes_nothing(change, kind, words):
 
 
 def test_sizes_that_cannot_work_are_refused_before_the_run():
-    x = torch.rand(2001, 2, generator=seeded())
-    st = Settings(d=2, transport="exact", x_range=None)
-    g = LinearGenerator(torch.ones(2, 2))
-    with pytest.raises(
-        ValueError, match=r"transport 'exact' needs at most 2000 images; got n = 2001"
-    ):
-        fit(g, x, st, rng=seeded(), progress=False)
-    fit(g, x, replace(st, alpha=0.0, iterations=1), rng=seeded(), progress=False)
     g = mnist_generator(2, width=0.02, rng=seeded())
     before = copy.deepcopy(g.state_dict())
     with pytest.raises(ValueError, match=r"batch_size must leave 2 images.*got 2 with n = 3"):
         fit(g, torch.rand(3, 1, 28, 28), settings(batch_size=2), rng=seeded(), progress=False)
     assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+
+
+@pytest.mark.parametrize("transport", ["exact", "auto"])
+def test_exact_transport_of_any_size_uses_the_last_potentials(transport, monkeypatch):
+    """2,100 images: one correction cold, the second from the h of the first."""
+    starts = []
+
+    def spy(*clouds, h0, **kw):
+        starts.append(h0)
+        return exact_map(*clouds, h0=h0, **kw)
+
+    monkeypatch.setattr(correct, "exact_map", spy)
+    x = torch.rand(2100, 2, generator=seeded())
+    st = Settings(d=2, transport=transport, iterations=2, L=1, K=1, x_range=None)
+    run = fit(LinearGenerator(torch.ones(2, 2)), x, st, rng=seeded(), progress=False)
+    assert run.curve("removed")[1] == [0.0, 0.0]
+    assert run.curve("ot_converged")[1] == [1.0, 1.0]
+    assert starts[0] is None
+    assert starts[1].shape == (2100,)
 
 
 def test_any_range_when_asked():

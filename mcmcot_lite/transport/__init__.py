@@ -6,19 +6,25 @@ the latents (Eq. 12). All return a :class:`TransportMap` with a primal cost, a d
 gap. The package imports nothing of mcmcot_lite but its error messages.
 """
 
+from mcmcot_lite.transport.auction import auction_map
+from mcmcot_lite.transport.certify import Certificate, certify
 from mcmcot_lite.transport.correct import mix, transport
-from mcmcot_lite.transport.exact import EXACT_MAX, exact_map
+from mcmcot_lite.transport.exact import exact_map
+from mcmcot_lite.transport.limits import memory_needed
 from mcmcot_lite.transport.result import TransportMap
 from mcmcot_lite.transport.scores import SMALL, dual_value, laguerre_cells
 from mcmcot_lite.transport.semidual import semidual_map
 
 __all__ = [
-    "EXACT_MAX",
+    "Certificate",
     "SMALL",
     "TransportMap",
+    "auction_map",
+    "certify",
     "dual_value",
     "exact_map",
     "laguerre_cells",
+    "memory_needed",
     "mix",
     "semidual_map",
     "transport",

@@ -1,77 +1,180 @@
-"""The exact optimal map for small n, through POT's network simplex."""
+"""The optimal one-to-one map, with a proof, for any n whose clouds fit in memory.
+
+The n x n costs are never stored. :mod:`~.start` guesses some ten pairs a point, and
+:mod:`~.generation` solves the assignment on them, asks all n^2 pairs whether one would improve it,
+and goes on until none does. Two cases need less: few points fit POT's dense solver, and in one
+dimension the optimal map sorts.
+"""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import NoReturn
 
+import numpy as np
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
+from mcmcot_lite.transport.clock import Clock, TimeUp
+from mcmcot_lite.transport.gaussian import brenier, gelbrich
+from mcmcot_lite.transport.generation import assignments
+from mcmcot_lite.transport.graph import Floats, Ints, inner_products, staircase
+from mcmcot_lite.transport.limits import check_gap, check_memory, check_time_limit
+from mcmcot_lite.transport.line import sorted_match
 from mcmcot_lite.transport.result import TransportMap, mean_cost
-from mcmcot_lite.transport.scores import SMALL, Scores, check_clouds
+from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, proof
+from mcmcot_lite.transport.simplex import assign
+from mcmcot_lite.transport.start import first_graph
 
-__all__ = ["EXACT_MAX", "assign", "exact_map"]
+__all__ = ["exact_map"]
 
-EXACT_MAX = SMALL  # POT needs the n x n cost matrix
+DENSE = 200  # points up to which POT's dense solver is as fast as anything
 
 
-def exact_map(z_hat: Tensor, z: Tensor) -> TransportMap:
+def exact_map(
+    z_hat: Tensor,
+    z: Tensor,
+    *,
+    gap: float = 0.0,
+    h0: Tensor | None = None,
+    time_limit: float | None = None,
+    memory: float | None = None,
+    progress: bool = False,
+) -> TransportMap:
     """The map of least mean squared distance (Eq. 13), with a dual bound that proves it.
 
     Args:
-        z_hat: sources, (n, d), n <= 2000.
-        z: targets, (n, d), of the same dtype and device.
+        z_hat: sources, (n, d).
+        z: targets, (n, d), of the same dtype and device. Equal numbers only: to use m > n targets,
+            draw n of them at random.
+        gap: relative gap (primal - dual) / primal at which to stop, in [0, 1); 0 is the optimum.
+        h0: potentials to start from, (n,), for uncentred scores: the ``h`` of an earlier map onto
+            the same targets.
+        time_limit: seconds; the best map and bound so far are returned when they have passed, with
+            ``status`` "time limit".
+        memory: MiB that may be allocated; refused before the work when :func:`memory_needed` says
+            more.
+        progress: show a tqdm bar, one step a round.
 
     Returns:
-        :class:`TransportMap` with ``removed`` 0 and ``gap`` 0 up to float64 rounding.
+        :class:`TransportMap` with ``removed`` 0. ``certified`` is True exactly when the gap asked
+        for is proven; with ``gap=0`` the map is then the optimum up to float64 rounding.
 
     Raises:
-        TypeError, ValueError: on bad input, or more than 2000 points.
+        TypeError, ValueError: on bad input.
         RuntimeError: when POT's solver fails.
     """
     check_clouds(z_hat, z)
+    gap = check_gap(gap)
+    if h0 is not None:
+        check_h("h0", h0, z)
+    check_time_limit(time_limit)
+    check_memory(memory, *z.shape)
+    checks.boolean("progress", progress)
+    clock = Clock(time_limit)
     n = len(z)
-    if n > EXACT_MAX:
-        raise checks.fail(
-            "z_hat and z",
-            f"must hold at most {EXACT_MAX} points: the exact solver stores the n x n costs",
-            f"n = {n}",
-            "Use semidual_map, or a random subset of both clouds.",
-        )
-    scores = Scores(z_hat, z)
-    bijection, v = assign(scores.x, scores.y)
-    # u_i + v_j <= c_ij = (|x_i|^2 + |y_j|^2) / 2 - <x_i, y_j>, with equality on the map, says that
-    # <x_i, y_j> + h_j with h_j = v_j - |y_j|^2 / 2 is largest at the target of i.
-    h = v - scores.y.square().sum(1) / 2
-    h = h - h.mean()
+    # Shuffled, so that groups of columns are random (:mod:`~.scan`); undone at the end.
+    rng = torch.Generator().manual_seed(0)
+    p, q = (torch.randperm(n, generator=rng).to(z.device) for _ in range(2))
+    scores = Scores(z_hat.detach()[p], z.detach()[q])
+    start = None if h0 is None else scores.inner(h0[q])
+    found = _solve(scores, gap, start, clock, progress)
+    bijection = torch.empty_like(p)
+    bijection[p] = q[torch.from_numpy(found.match).to(p.device)]
+    inner = torch.from_numpy(found.h).to(z.device)
+    h = torch.empty_like(inner)
+    h[q] = scores.outer(inner)
+    primal = mean_cost(z_hat, z, bijection)
+    proven = proof(scores, found.gain, found.ceiling, inner, gap)
     return TransportMap(
         index=bijection,
         bijection=bijection.clone(),
-        h=scores.outer(h),
-        primal=mean_cost(z_hat, z, bijection),
-        dual=scores.dual(scores.best(h)[0], h),
+        h=h,
+        primal=primal,
+        dual=primal - proven.gap,
         removed=0.0,
-        converged=True,
-        steps=1,
+        converged=proven.holds,
+        steps=len(found.history),
         method="exact",
+        status=found.status,
+        certified=proven.holds,
+        goal=gap,
+        edges=found.edges,
+        seconds=clock.seconds,
+        history=tuple(found.history),
     )
 
 
-def assign(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """POT's network simplex on c_ij = |x_i - y_j|^2 / 2 for x, y of one shape (n, d), float64.
+@dataclass
+class _Best:
+    """The best map and the best bound so far, in units of the scores."""
 
-    Returns the target of each source, (n,), and the dual variable of each target, (n,).
-    """
-    import ot  # POT loads slowly, and only this function needs it
+    match: Ints  # target of each source, (n,)
+    gain: float  # its mean score
+    h: Floats  # potentials, (n,)
+    ceiling: float  # mean score that no map exceeds
+    history: list[float]  # relative gap at each round
+    edges: int = 0
+    status: str = "time limit"
 
-    n = len(x)
-    cost = (x.square().sum(1)[:, None] + y.square().sum(1)) / 2 - x @ y.mT
-    ones = torch.ones(n, dtype=torch.float64).numpy()
-    emd = cast(Any, ot).emd
-    plan, log = emd(ones, ones, cost.cpu().numpy(), numItermax=10**9, log=True)
-    bijection = torch.as_tensor(plan.argmax(1), dtype=torch.long, device=x.device)
-    one_each = bool((torch.bincount(bijection, minlength=n) == 1).all())
-    if log["warning"] is not None or not one_each:
-        raise RuntimeError(f"POT's exact solver failed on n = {n}: {log['warning']}")
-    return bijection, torch.as_tensor(log["v"], dtype=torch.float64, device=x.device)
+
+def _solve(scores: Scores, gap: float, h0: Tensor | None, clock: Clock, progress: bool) -> _Best:
+    """The three ways to solve it."""
+    x, y = scores.x, scores.y
+    if scores.d == 1:
+        with clock.phase("sort"):
+            match, h, gain, ceiling = sorted_match(x, y)
+        return _Best(match.cpu().numpy(), gain, h.cpu().numpy(), ceiling, [0.0], 0, "optimal")
+    if scores.n <= DENSE:
+        with clock.phase("assign"):
+            match, v = assign(x, y)
+        # u_i + v_j <= (|x_i|^2 + |y_j|^2) / 2 - <x_i, y_j>, with equality on the map, says that
+        # <x_i, y_j> + h_j with h_j = v_j - |y_j|^2 / 2 is largest at the target of i.
+        h = v - y.square().sum(1) / 2
+        h = h - h.mean()
+        gain = float((x * y[match]).sum(1).mean())
+        ceiling = float(scores.best(h)[0].mean() - h.mean())
+        return _Best(match.cpu().numpy(), gain, h.cpu().numpy(), ceiling, [0.0], 0, "optimal")
+    best = _without_looking(x, y)
+    bar = tqdm(desc=f"exact transport, n = {scores.n:,}", unit=" rounds", disable=not progress)
+    try:
+        _search(scores, gap, h0, best, clock, bar)
+    except TimeUp:
+        pass
+    finally:
+        bar.close()
+    return best
+
+
+def _without_looking(x: Tensor, y: Tensor) -> _Best:
+    """A map and a bound that need no look at the pairs: what a time limit of 0 leaves."""
+    ones = np.ones(len(x))
+    row, column = staircase(x, y, ones, ones)
+    match = np.empty_like(row)
+    match[row] = column
+    gain = float(inner_products(x, y, np.arange(len(x)), match).mean())
+    h = brenier(x, y)
+    return _Best(match, gain, (h - h.mean()).cpu().numpy(), gelbrich(x, y), [])
+
+
+def _search(
+    scores: Scores, gap: float, h0: Tensor | None, best: _Best, clock: Clock, bar: tqdm[NoReturn]
+) -> None:
+    """Column generation; keeps the best map and the best bound in ``best``."""
+    graph, h, low = first_graph(scores.x, scores.y, h0, clock)
+    for step in assignments(graph, h, clock, falling=not low):
+        if step.gain >= best.gain:
+            best.match, best.gain = step.match, step.gain
+        if step.ceiling <= best.ceiling:
+            best.h, best.ceiling = step.h, step.ceiling
+        best.edges = len(step.graph.row)
+        primal = scores.base - 2 * scores.unit * best.gain
+        room = 2 * scores.unit * (best.ceiling - best.gain)
+        best.history.append(max(0.0, room / primal) if primal > 0 else 0.0)
+        bar.update()
+        bar.set_postfix_str(f"gap={best.history[-1]:.1e}", refresh=False)
+        if step.violated == 0 or 0 <= room <= gap * primal:
+            best.status = "gap reached" if step.violated and gap > 0 else "optimal"
+            return

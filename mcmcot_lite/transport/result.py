@@ -25,10 +25,19 @@ class TransportMap:
         primal: mean of ||z_hat_i - z_bijection(i)||^2: at least the optimum.
         dual: D(h): at most the optimum.
         removed: share of sources without a target, = share of empty cells.
-        converged: the solver met its goal (removed <= eps; for an exact solver, the optimum).
-        steps: iterations made.
+        converged: the solver met its goal (removed <= eps; for the others, gap <= goal primal).
+        steps: iterations made; rounds of column generation for ``"exact"``.
         method: name of the solver.
-        history: share of empty cells at each iteration.
+        status: how it ended, in words: ``"optimal"``, ``"gap reached"``, ``"time limit"``, ...
+        certified: primal and dual, both from all pairs in float64, prove the goal: gap <= goal
+            primal, up to float tolerance (:func:`mcmcot_lite.transport.certify`
+            checks it independently).
+        goal: relative gap asked for; 0 is the optimum.
+        reason: why :func:`mcmcot_lite.transport.transport` chose this solver.
+        edges: pairs in the last sparse graph; 0 for solvers without one.
+        seconds: wall time of each phase.
+        history: at each iteration the share of empty cells; for ``"exact"`` and ``"auction"`` the
+            relative gap.
     """
 
     index: Tensor
@@ -40,6 +49,12 @@ class TransportMap:
     converged: bool
     steps: int
     method: str
+    status: str = ""
+    certified: bool = False
+    goal: float = 0.0
+    reason: str = ""
+    edges: int = 0
+    seconds: dict[str, float] = field(default_factory=dict[str, float], repr=False)
     history: tuple[float, ...] = field(default=(), repr=False)
 
     @property
@@ -49,6 +64,16 @@ class TransportMap:
         Never below zero beyond float64 rounding.
         """
         return self.primal - self.dual
+
+    @property
+    def relative_gap(self) -> float:
+        """Gap over the primal cost; 0 where both are 0."""
+        return self.gap / self.primal if self.primal > 0 else max(0.0, self.gap)
+
+    @property
+    def rounds(self) -> int:
+        """The same as ``steps``."""
+        return self.steps
 
     @property
     def kept(self) -> Tensor:

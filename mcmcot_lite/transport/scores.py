@@ -17,12 +17,24 @@ stored.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
+from mcmcot_lite.transport.scan import roundoff, row_maxima
 
-__all__ = ["SMALL", "Scores", "check_clouds", "check_h", "dual_value", "laguerre_cells"]
+__all__ = [
+    "SMALL",
+    "Proof",
+    "Scores",
+    "check_clouds",
+    "check_h",
+    "dual_value",
+    "laguerre_cells",
+    "proof",
+]
 
 SMALL = 2000  # largest n whose n x n matrix may exist: 2,000^2 doubles are 32 MB
 
@@ -57,6 +69,8 @@ class Scores:
         unit: what a score of 1 is worth: std(z_hat) std(z).
         tilt: <mean(z_hat), z_j>, what centring z_hat takes from the scores of target j, (n,).
         base: the part of the mean cost that no map changes.
+        offset: how far from the origin the clouds reach: their coordinates are rounded there.
+        shift: the part of it that comes from the distance of the means.
     """
 
     def __init__(self, z_hat: Tensor, z: Tensor) -> None:
@@ -67,7 +81,9 @@ class Scores:
         self.x, self.y = a - mean_a, b - mean_b
         std_a, std_b = self.x.square().mean().sqrt(), self.y.square().mean().sqrt()
         spread = self.d * (std_a.square() + std_b.square())
-        self.base = float(spread + (mean_a - mean_b).square().sum())
+        self.offset = float(a.abs().max() + b.abs().max())
+        self.shift = float((mean_a - mean_b).square().sum())
+        self.base = float(spread) + self.shift
         if not self.base < float("inf"):
             raise checks.fail(
                 "z_hat and z",
@@ -101,23 +117,59 @@ class Scores:
         if self._block.dtype != h.dtype or len(self._block) == 0:
             self._block = torch.empty(rows, self.n, dtype=h.dtype, device=h.device)
         parts = [
-            _row_maxima(torch.addmm(h, part, Y.mT, out=self._block[: len(part)]))
+            row_maxima(torch.addmm(h, part, Y.mT, out=self._block[: len(part)]))
             for part in torch.split(X, rows)
         ]
         return torch.cat([value for value, _ in parts]), torch.cat([column for _, column in parts])
+
+    def gain(self, bijection: Tensor) -> float:
+        """Mean score <x_i, y_bijection(i)>."""
+        return float((self.x * self.y[bijection]).sum(1).mean())
 
     def dual(self, value: Tensor, h: Tensor) -> float:
         """D(h) from the row maxima of best(h): a lower bound of the optimal mean cost."""
         return self.base - 2 * self.unit * float(value.mean() - h.mean())
 
 
-def _row_maxima(block: Tensor) -> tuple[Tensor, Tensor]:
-    """Maximum and its column for each row; of equal ones, on a CPU, the first."""
-    if block.device.type == "cpu":  # NumPy finds it about ten times faster than torch
-        column = torch.from_numpy(block.numpy().argmax(1))
-        return block.gather(1, column[:, None])[:, 0], column
-    value, column = block.max(1)
-    return value, column
+@dataclass(frozen=True)
+class Proof:
+    """How far a map can be from the optimum, from the centred clouds: nothing cancels.
+
+    Attributes:
+        gap: mean cost of the map minus D(h), at least the distance to the optimum.
+        rounding: what float64 may feign of a gap.
+        allowed: largest gap that counts as the goal reached: ``goal`` times the primal cost, 1e-10
+            of the primal cost of the centred clouds, and the rounding.
+    """
+
+    gap: float
+    rounding: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """The goal is proven."""
+        return -self.rounding <= self.gap <= self.allowed  # below: a bound that cannot be right
+
+
+def proof(scores: Scores, gain: float, ceiling: float, h: Tensor, goal: float = 0.0) -> Proof:
+    """What a map and potentials prove.
+
+    Args:
+        scores: of the two clouds.
+        gain: mean score <x_i, y_j> of the map's pairs.
+        ceiling: mean score that no map exceeds, E(h).
+        h: the potentials that prove the ceiling, in the units of the scores, (n,).
+        goal: relative gap asked for.
+    """
+    u = torch.finfo(torch.float64).eps / 2
+    spread = max(0.0, scores.base - scores.shift)
+    # Of a row's best score, on average; and of the coordinates, which were rounded far away.
+    rounding = 128 * scores.unit * float(roundoff(scores.x, scores.y, h, torch.float64).mean())
+    rounding += 32 * u * scores.offset * scores.d * (spread**0.5 + u * scores.offset)
+    centred = max(0.0, spread - 2 * scores.unit * gain)
+    allowed = goal * (centred + scores.shift) + 1e-10 * centred + rounding
+    return Proof(2 * scores.unit * (ceiling - gain), rounding, allowed)
 
 
 def laguerre_cells(z_hat: Tensor, z: Tensor, h: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.transport.exact import assign
 from mcmcot_lite.transport.result import TransportMap, mean_cost
-from mcmcot_lite.transport.scores import SMALL, Scores, check_clouds, check_h
+from mcmcot_lite.transport.scores import SMALL, Scores, check_clouds, check_h, proof
+from mcmcot_lite.transport.simplex import assign
 
 __all__ = ["check_eps", "repair", "semidual_map"]
 
@@ -92,6 +92,7 @@ def semidual_map(
     index = repair(cell, scores.n, rng)  # line 9
     bijection = _complete(scores, index)
     removed = float((index < 0).double().mean())
+    proven = proof(scores, scores.gain(bijection), float(value.mean() - h.mean()), h)
     return TransportMap(
         index=index,
         bijection=bijection,
@@ -102,6 +103,8 @@ def semidual_map(
         converged=removed <= eps,
         steps=len(history),
         method="semidual",
+        status="eps reached" if removed <= eps else "stuck above eps",
+        certified=proven.holds,
         history=history,
     )
 

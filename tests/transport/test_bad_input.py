@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from mcmcot_lite.transport import (
+    auction_map,
+    certify,
     dual_value,
     exact_map,
     laguerre_cells,
@@ -94,8 +96,12 @@ def generator():
 
 FUNCTIONS = {
     "exact_map": lambda a, b: exact_map(a, b),
+    "exact_map, sparse": lambda a, b: exact_map(a, b, gap=0.1),
+    "auction_map": lambda a, b: auction_map(a, b),
+    "certify": lambda a, b: certify(a, b, exact_map(A, B)),
     "semidual_map": lambda a, b: semidual_map(a, b, rng=generator()),
-    "transport": lambda a, b: transport(a, b, rng=generator()),
+    "transport semidual": lambda a, b: transport(a, b, method="semidual", rng=generator()),
+    "transport": lambda a, b: transport(a, b),
     "transport exact": lambda a, b: transport(a, b, method="exact", rng=generator()),
     "dual_value": lambda a, b: dual_value(a, b, H),
     "laguerre_cells": lambda a, b: laguerre_cells(a, b, H),
@@ -140,7 +146,7 @@ def test_h(f, value, kind, words):
     refuses(kind, "h", words, lambda: f(A, B, value))
 
 
-@pytest.mark.parametrize("method", ["semidual", "exact"])
+@pytest.mark.parametrize("method", ["auto", "semidual", "exact", "auction"])
 @cases({k: v for k, v in POTENTIALS.items() if k != "none"})
 def test_h0(method, value, kind, words):
     rng = generator()
@@ -149,7 +155,7 @@ def test_h0(method, value, kind, words):
     assert torch.equal(rng.get_state(), generator().get_state())
 
 
-@pytest.mark.parametrize("method", ["semidual", "exact"])
+@pytest.mark.parametrize("method", ["auto", "semidual", "exact", "auction"])
 @cases(SHARE)
 def test_eps(method, value, kind, words):
     rng = generator()
@@ -157,7 +163,7 @@ def test_eps(method, value, kind, words):
     assert torch.equal(rng.get_state(), generator().get_state())
 
 
-@pytest.mark.parametrize("method", ["semidual", "exact"])
+@pytest.mark.parametrize("method", ["semidual"])
 @cases(STATE)
 def test_rng(method, value, kind, words):
     refuses(kind, "rng", words, lambda: transport(A, B, method=method, rng=value))
@@ -185,10 +191,10 @@ def test_limits_of_the_search(name, value, kind):
 @pytest.mark.parametrize(
     ("value", "kind", "words"),
     [
-        ("sinkhorn", ValueError, "'semidual', 'exact'"),
-        ("", ValueError, "'semidual', 'exact'"),
-        (None, TypeError, "'semidual', 'exact'"),
-        (1, TypeError, "'semidual', 'exact'"),
+        ("sinkhorn", ValueError, "'auto', 'semidual', 'exact', 'auction'"),
+        ("", ValueError, "'auto', 'semidual', 'exact', 'auction'"),
+        (None, TypeError, "'auto', 'semidual', 'exact', 'auction'"),
+        (1, TypeError, "'auto', 'semidual', 'exact', 'auction'"),
     ],
 )
 def test_method(value, kind, words):
@@ -248,3 +254,59 @@ def test_numbers_of_other_kinds_are_welcome():
     )
     S = semidual_map(A, B, eps=0.25, rng=generator(), max_steps=7, decay=0.5)
     assert torch.equal(T.index, S.index)
+
+
+LIMITS = [
+    ("gap", -1e-3, ValueError),
+    ("gap", 1.0, ValueError),
+    ("gap", math.nan, ValueError),
+    ("gap", "0.1", TypeError),
+    ("gap", None, TypeError),
+    ("gap", True, TypeError),
+    ("time_limit", -1, ValueError),
+    ("time_limit", math.inf, ValueError),
+    ("time_limit", math.nan, ValueError),
+    ("time_limit", "1 s", TypeError),
+    ("progress", 1, TypeError),
+    ("progress", None, TypeError),
+]
+
+
+@pytest.mark.parametrize("f", [exact_map, auction_map, transport])
+@pytest.mark.parametrize(("name", "value", "kind"), LIMITS)
+def test_limits_of_the_solvers(f, name, value, kind):
+    refuses(kind, name, None, lambda: f(A, B, **{name: value}))
+
+
+@pytest.mark.parametrize("f", [exact_map, transport])
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [(0, ValueError), (-5.0, ValueError), (math.nan, ValueError), ("1 GB", TypeError)],
+)
+def test_memory(f, value, kind):
+    method = {"method": "exact"} if f is transport else {}
+    refuses(kind, "memory", None, lambda: f(A, B, memory=value, **method))
+
+
+def test_a_budget_that_is_too_small_names_what_is_needed():
+    refuses(ValueError, "memory", r"at least \d+ MiB for n = 6", lambda: exact_map(A, B, memory=1))
+
+
+@pytest.mark.parametrize("f", [exact_map, auction_map, transport])
+@cases({k: v for k, v in POTENTIALS.items() if k != "none"})
+def test_warm_starts(f, value, kind, words):
+    refuses(kind, "h0", words, lambda: f(A, B, h0=value))
+
+
+@pytest.mark.parametrize("value", [None, 3, torch.arange(6)])
+def test_certify_wants_a_map(value):
+    refuses(TypeError, "T", "TransportMap", lambda: certify(A, B, value))
+
+
+def test_certify_wants_the_clouds_of_the_map():
+    refuses(ValueError, "z_hat", "6 points", lambda: certify(A[:5], B[:5], exact_map(A, B)))
+
+
+def test_more_targets_than_sources_are_refused_with_the_way_out():
+    for f in (exact_map, auction_map, transport):
+        refuses(ValueError, "z", "shape", lambda f=f: f(A, torch.cat([B, B])))

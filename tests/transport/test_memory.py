@@ -12,13 +12,17 @@ from torch.utils._pytree import tree_flatten
 
 from mcmcot_lite.transport import (
     SMALL,
+    auction_map,
+    certify,
     dual_value,
     exact_map,
     laguerre_cells,
+    memory_needed,
     mix,
     semidual_map,
     transport,
 )
+from mcmcot_lite.transport import auction as auction_module
 
 LIMIT = 2000 * 2000
 
@@ -89,11 +93,26 @@ def test_dual_and_cells(n):
     assert largest.numel <= LIMIT
 
 
-def test_the_exact_solver_refuses_before_it_allocates():
-    z_hat, z = clouds(3000, 2)
+@pytest.mark.parametrize(
+    ("solve", "n", "d"), [(exact_map, 3000, 2), (exact_map, 5000, 30), (auction_map, 3000, 30)]
+)
+def test_exact_map_and_auction(solve, n, d):
+    """Apart from the lists of a few dozen columns a row, which grow with n alone."""
+    z_hat, z = clouds(n, d)
     with Largest() as largest:
-        with pytest.raises(ValueError, match="at most 2000"):
-            exact_map(z_hat, z)
-        with pytest.raises(ValueError, match="at most 2000"):
-            transport(z_hat, z, method="exact", rng=torch.Generator())
-    assert largest.numel <= 2 * 3000 * 2
+        T = solve(z_hat, z, gap=1e-2)
+        certify(z_hat, z, T)
+    assert T.certified
+    assert largest.numel <= max(LIMIT, auction_module.ROWS)
+
+
+def test_a_budget_of_memory_is_kept_before_the_work():
+    z_hat, z = clouds(3000, 20)
+    need = memory_needed(3000, 20)
+    with Largest() as largest, pytest.raises(ValueError, match="memory must be at least"):
+        exact_map(z_hat, z, memory=need - 1)
+    assert largest.numel <= 2 * 3000 * 20
+    T = transport(z_hat, z, gap=1e-1, memory=need - 1)
+    assert T.method == "auction"
+    assert "needs" in T.reason
+    assert exact_map(z_hat, z, gap=0.5, memory=need + 1).certified
