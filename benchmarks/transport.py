@@ -1,0 +1,259 @@
+"""Times the transport solvers against their peers, each in a process of its own.
+
+    python benchmarks/transport.py                 # everything: about an hour on 2 cores
+    python benchmarks/transport.py --only growth   # one group
+
+Writes `results/transport.json`: one row a measurement (solver, cloud, n, d, seconds, peak memory
+above the start in MiB, cost, certified gap) with machine, threads, versions and date. Rows of
+another group stay. Everything is imported and warmed up before the clock starts. Peers: POT's dense
+`ot.emd`, POT's lazy solver, SciPy's `linear_sum_assignment`, and `lap.lapjvs` where lapx is
+installed (`pip install lapx`; it is no dependency). Dense peers are charged for their cost matrix.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib.util
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results" / "transport.json"
+LATENTS = ROOT / "_latents"
+THREADS = 2
+
+
+def blobs(n: int, d: int, r: np.random.Generator) -> np.ndarray:
+    """What a short run leaves: a shrunk, correlated cloud in two parts."""
+    turn, _ = np.linalg.qr(r.normal(size=(d, d)))
+    side = np.where(r.random(n) < 0.35, 1.0, -1.0)[:, None]
+    apart = r.normal(size=d)
+    spread = r.normal(size=(n, d)) * np.linspace(0.5, 1.5, d)
+    return 0.6 * spread @ turn + side * apart / np.linalg.norm(apart)
+
+
+def clusters(n: int, d: int, r: np.random.Generator) -> np.ndarray:
+    """Ten tight clusters."""
+    return r.normal(size=(10, d))[r.integers(0, 10, n)] + 0.02 * r.normal(size=(n, d))
+
+
+def ring(n: int, d: int, r: np.random.Generator) -> np.ndarray:
+    """A thin ring in the first two dimensions."""
+    x, t = 0.01 * r.normal(size=(n, d)), 2 * np.pi * r.random(n)
+    x[:, 0] += np.cos(t)
+    x[:, 1] += np.sin(t)
+    return x
+
+
+def gauss(n: int, d: int, r: np.random.Generator) -> np.ndarray:
+    """N(0, I)."""
+    return r.normal(size=(n, d))
+
+
+CLOUDS = {f.__name__: f for f in (blobs, gauss, clusters, ring)}
+
+
+def clouds(name: str, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """Source and target."""
+    if name.startswith("mnist"):
+        kept = np.load(LATENTS / f"mnist_{n}_{d}.npz")
+        return kept[name.split()[1]].astype(float), kept["z"].astype(float)
+    r = np.random.default_rng([n, d])
+    return CLOUDS[name](n, d, r), r.normal(size=(n, d))
+
+
+def table(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """All squared distances."""
+    return np.maximum((x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T, 0)
+
+
+def solve(solver: str, x: np.ndarray, y: np.ndarray) -> dict[str, object]:
+    """One solver's answer: cost, and what else it tells."""
+    import ot
+    from scipy.optimize import linear_sum_assignment
+
+    from mcmcot_lite import transport
+
+    if solver == "ot.emd":
+        match = ot.emd([], [], table(x, y), numItermax=10**9).argmax(1)
+    elif solver == "ot lazy":
+        plan = ot.solve_sample(x, y, lazy=True, max_iter=10**9).plan
+        match = np.asarray(plan.tocsr().argmax(1)).ravel()
+    elif solver == "scipy":
+        match = linear_sum_assignment(table(x, y))[1]
+    elif solver == "lapjvs":
+        import lap
+
+        out = lap.lapjvs(table(x, y))
+        match = out[2] if len(out) == 3 else out[1]
+    else:
+        a, b = torch.from_numpy(x), torch.from_numpy(y)
+        if solver.startswith("exact"):
+            T = transport.exact_map(
+                a, b, gap=0.0 if solver == "exact" else float(solver.split()[1])
+            )
+        elif solver == "auction":
+            T = transport.auction_map(a, b, gap=1e-3)
+        else:
+            T = transport.semidual_map(a.float(), b.float(), rng=torch.Generator().manual_seed(0))
+        return {
+            "cost": T.primal,
+            "gap": T.relative_gap,
+            "certified": T.certified,
+            "removed": T.removed,
+            "rounds": T.steps,
+            "edges": T.edges / len(x),
+            "phases": {k: round(v, 3) for k, v in T.seconds.items()},
+        }
+    assert len(np.unique(match)) == len(x)
+    return {"cost": float(((x - y[match]) ** 2).sum(1).mean())}
+
+
+def peak() -> float:
+    """Largest resident memory so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(solver: str, cloud: str, n: int, d: int) -> dict[str, object]:
+    """One row."""
+    torch.set_num_threads(THREADS)
+    x, y = clouds(cloud, n, d)
+    r = np.random.default_rng(0)
+    solve(solver, r.normal(size=(300, max(d, 2))), r.normal(size=(300, max(d, 2))))  # warm up
+    before, begin = peak(), time.perf_counter()
+    row = solve(solver, x, y)
+    seconds = time.perf_counter() - begin
+    head = {"solver": solver, "cloud": cloud, "n": n, "d": d}
+    return head | {"seconds": round(seconds, 3), "MiB": round(peak() - before)} | row
+
+
+def warm(n: int, d: int) -> list[dict[str, object]]:
+    """Repeated corrections of one run: from the last potentials, and from a cold start."""
+    from mcmcot_lite.transport import exact_map
+
+    torch.set_num_threads(THREADS)
+    kept = np.load(LATENTS / f"mnist_{n}_{d}.npz")
+    z = torch.from_numpy(kept["z"])
+    first = torch.from_numpy(kept["middle"])
+    later = torch.from_numpy(kept["end"])
+    h = exact_map(first, z).h
+    rows: list[dict[str, object]] = []
+    for name, start in (("cold", None), ("warm", h)) * 2:
+        begin = time.perf_counter()
+        T = exact_map(later, z, h0=start)
+        seconds = round(time.perf_counter() - begin, 3)
+        head = {"solver": f"exact, {name}", "cloud": "mnist end", "n": n, "d": d}
+        rows.append(head | {"seconds": seconds, "cost": T.primal, "rounds": T.steps})
+    return rows
+
+
+PEERS = ("ot.emd", "lapjvs", "ot lazy", "scipy")
+GROUPS: dict[str, list[tuple[str, str, int, int]]] = {
+    "peers": [
+        *((s, "blobs", 1_000, d) for d in (2, 30, 64) for s in ("exact", "exact 1e-3", *PEERS)),
+        *((s, "blobs", 5_000, 2) for s in ("exact", "exact 1e-3", "auction", "ot.emd", "ot lazy")),
+        *(
+            (s, "blobs", 5_000, d)
+            for d in (30, 64)
+            for s in ("exact", "exact 1e-3", "auction", "semidual", "ot.emd", "lapjvs", "scipy")
+        ),
+        *((s, "blobs", 10_000, 2) for s in ("exact", "exact 1e-3", "auction", "ot.emd")),
+        *(
+            (s, "blobs", 10_000, d)
+            for d in (30, 64)
+            for s in ("exact", "exact 1e-3", "auction", "ot.emd", "lapjvs")
+        ),
+    ],
+    "low": [
+        (s, cloud, n, d)
+        for d in (2, 3)
+        for n in (20_000, 60_000)
+        for cloud in ("blobs", "gauss", "ring", "clusters")
+        for s in ("exact", "exact 1e-3")
+    ],
+    "large": [
+        (s, cloud, 60_000, d)
+        for d in (30, 64)
+        for cloud in ("blobs", "gauss", "clusters")
+        for s in ("exact", "exact 1e-3")
+    ],
+    "growth": [
+        ("exact", "blobs", n, d)
+        for d in (2, 30, 64)
+        for n in (1_250, 2_500, 5_000, 10_000, 20_000, 40_000)
+    ],
+    "mnist": [
+        (s, f"mnist {when}", n, 64)
+        for n in (10_000, 60_000)
+        for when in ("start", "middle", "end")
+        for s in ("exact", "exact 1e-3")
+    ],
+    "warm": [("warm", "mnist end", 10_000, 64), ("warm", "mnist end", 60_000, 64)],
+}
+
+
+def environment() -> dict[str, object]:
+    """Machine, versions, date."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    packages = ["torch", "numpy", "scipy", "pot"]
+    packages += ["lapx"] if importlib.util.find_spec("lap") else []
+    return {
+        "machine": f"{models[0] if models else platform.machine()}, {THREADS} threads",
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=GROUPS, action="append", help="groups to measure")
+    parser.add_argument("--limit", type=float, default=600, help="seconds a measurement may take")
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        solver, cloud, n, d = args.one[0], args.one[1], int(args.one[2]), int(args.one[3])
+        rows = warm(n, d) if solver == "warm" else [measure(solver, cloud, n, d)]
+        print(json.dumps(rows))
+        return
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"groups": {}}
+    for group in args.only or GROUPS:
+        rows: list[dict[str, object]] = []
+        for solver, cloud, n, d in GROUPS[group]:
+            if solver == "lapjvs" and not importlib.util.find_spec("lap"):
+                continue
+            command = [sys.executable, __file__, "--one", solver, cloud, str(n), str(d)]
+            env = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
+            head: dict[str, object] = {"solver": solver, "cloud": cloud, "n": n, "d": d}
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, timeout=args.limit, env=env, check=True
+                )
+                new = json.loads(done.stdout.splitlines()[-1])
+            except subprocess.TimeoutExpired:
+                new = [head | {"failed": f"over {args.limit:g} s"}]
+            except subprocess.CalledProcessError as error:
+                new = [head | {"failed": (error.stderr.splitlines() or ["killed"])[-1][:200]}]
+            rows += new
+            for row in new:
+                print(json.dumps({k: v for k, v in row.items() if k != "phases"}), flush=True)
+        kept["groups"][group] = {"environment": environment(), "rows": rows}
+        RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
