@@ -370,3 +370,15 @@ def test_rounds_close_in_from_both_sides(rng):
     assert steps[-1].ceiling == pytest.approx(gains[-1], rel=1e-12)
     for before, after in itertools.pairwise(steps):
         assert (after.h <= before.h).all()
+
+
+def test_a_start_that_misleads_is_not_taken(rng):
+    """Far potentials cost nothing: the Gaussian start is compared with them first."""
+    x, y = torch.randn(2, 800, 3, generator=rng, dtype=torch.float64)
+    T = exact_map(x, y)
+    far = 5 * torch.randn(800, generator=rng, dtype=torch.float64)
+    for h0 in (T.h, T.h + 3, far, torch.zeros(800)):
+        again = exact_map(x, y, h0=h0)
+        assert again.certified
+        assert torch.equal(again.index, T.index)
+        assert again.rounds <= T.rounds + 1
