@@ -24,7 +24,8 @@ from mcmcot_lite import (
     mnist_generator,
     reconstruct,
 )
-from mcmcot_lite.transport import correct
+from mcmcot_lite.schedules import Run
+from mcmcot_lite.transport import correct, dual_value, mix
 
 
 def train(g=None, x=None, st=None, seed=3, **values):
@@ -408,6 +409,19 @@ def test_exact_transport_of_any_size_uses_the_last_potentials(transport, monkeyp
     assert run.curve("ot_converged")[1] == [1.0, 1.0]
     assert starts[0] is None
     assert starts[1].shape == (2100,)
+
+
+def test_the_next_exact_transport_starts_at_the_potentials_of_the_corrected_latents():
+    """They prove the map of the corrected cloud optimal before it is solved."""
+    z_hat, z = torch.randn(2, 300, 3, generator=seeded(), dtype=torch.float64)
+    st = Settings(d=3, transport="exact", alpha=0.4, x_range=None)
+    g = LinearGenerator(torch.ones(4, 3))
+    run = Run(g, torch.zeros(300, 4), None, st, seeded(), torch.optim.Adam(g.parameters()))
+    T = run.transport(z_hat, z)
+    moved = mix(z_hat, z, T, 0.4)
+    left = float((moved - z[T.index]).square().sum(1).mean())
+    assert dual_value(moved, z, run.h) == pytest.approx(left, rel=1e-12)
+    assert torch.equal(exact_map(moved, z).index, T.index)
 
 
 def test_any_range_when_asked():
