@@ -1,6 +1,6 @@
 """Times the transport solvers against their peers, each in a process of its own.
 
-    python benchmarks/transport.py                 # everything: about an hour on 2 cores
+    python benchmarks/transport.py                 # everything
     python benchmarks/transport.py --only growth   # one group
 
 Writes `results/transport.json`: one row a measurement (solver, cloud, n, d, seconds, peak memory
@@ -78,7 +78,7 @@ def table(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum((x * x).sum(1)[:, None] + (y * y).sum(1) - 2 * x @ y.T, 0)
 
 
-def solve(solver: str, x: np.ndarray, y: np.ndarray) -> dict[str, object]:
+def solve(solver: str, x: np.ndarray, y: np.ndarray, device: str) -> dict[str, object]:
     """One solver's answer: cost, and what else it tells."""
     import ot
     from scipy.optimize import linear_sum_assignment
@@ -98,7 +98,7 @@ def solve(solver: str, x: np.ndarray, y: np.ndarray) -> dict[str, object]:
         out = lap.lapjvs(table(x, y))
         match = out[2] if len(out) == 3 else out[1]
     else:
-        a, b = torch.from_numpy(x), torch.from_numpy(y)
+        a, b = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
         if solver.startswith("exact"):
             T = transport.exact_map(
                 a, b, gap=0.0 if solver == "exact" else float(solver.split()[1])
@@ -106,7 +106,9 @@ def solve(solver: str, x: np.ndarray, y: np.ndarray) -> dict[str, object]:
         elif solver == "auction":
             T = transport.auction_map(a, b, gap=1e-3)
         else:
-            T = transport.semidual_map(a.float(), b.float(), rng=torch.Generator().manual_seed(0))
+            T = transport.semidual_map(
+                a.float(), b.float(), rng=torch.Generator(device).manual_seed(0)
+            )
         return {
             "cost": T.primal,
             "gap": T.relative_gap,
@@ -125,14 +127,15 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measure(solver: str, cloud: str, n: int, d: int) -> dict[str, object]:
+def measure(solver: str, cloud: str, n: int, d: int, device: str) -> dict[str, object]:
     """One row."""
     torch.set_num_threads(THREADS)
     x, y = clouds(cloud, n, d)
     r = np.random.default_rng(0)
-    solve(solver, r.normal(size=(300, max(d, 2))), r.normal(size=(300, max(d, 2))))  # warm up
+    small = r.normal(size=(2, 300, max(d, 2)))
+    solve(solver, small[0], small[1], device)  # warm up
     before, begin = peak(), time.perf_counter()
-    row = solve(solver, x, y)
+    row = solve(solver, x, y, device)
     seconds = time.perf_counter() - begin
     head = {"solver": solver, "cloud": cloud, "n": n, "d": d}
     return head | {"seconds": round(seconds, 3), "MiB": round(peak() - before)} | row
@@ -199,11 +202,15 @@ GROUPS: dict[str, list[tuple[str, str, int, int]]] = {
         for when in ("start", "middle", "end")
         for s in ("exact", "exact 1e-3")
     ],
+    "gpu": [  # on a GPU only: --only gpu --device cuda
+        *((s, "blobs", 60_000, 64) for s in ("exact", "exact 1e-3", "auction")),
+        ("exact 1e-3", "blobs", 202_599, 64),  # as many points as CelebA has faces
+    ],
     "warm": [("warm", "mnist end", 10_000, 64), ("warm", "mnist end", 60_000, 64)],
 }
 
 
-def environment() -> dict[str, object]:
+def environment(device: str) -> dict[str, object]:
     """Machine, versions, date."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
@@ -212,6 +219,7 @@ def environment() -> dict[str, object]:
     packages += ["lapx"] if importlib.util.find_spec("lap") else []
     return {
         "machine": f"{models[0] if models else platform.machine()}, {THREADS} threads",
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -222,21 +230,23 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=GROUPS, action="append", help="groups to measure")
+    parser.add_argument("--device", default="cpu", help="where our solvers run")
     parser.add_argument("--limit", type=float, default=600, help="seconds a measurement may take")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
         solver, cloud, n, d = args.one[0], args.one[1], int(args.one[2]), int(args.one[3])
-        rows = warm(n, d) if solver == "warm" else [measure(solver, cloud, n, d)]
+        rows = warm(n, d) if solver == "warm" else [measure(solver, cloud, n, d, args.device)]
         print(json.dumps(rows))
         return
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"groups": {}}
-    for group in args.only or GROUPS:
+    for group in args.only or [name for name in GROUPS if name != "gpu"]:
         rows: list[dict[str, object]] = []
         for solver, cloud, n, d in GROUPS[group]:
             if solver == "lapjvs" and not importlib.util.find_spec("lap"):
                 continue
-            command = [sys.executable, __file__, "--one", solver, cloud, str(n), str(d)]
+            command = [sys.executable, __file__, "--device", args.device]
+            command += ["--one", solver, cloud, str(n), str(d)]
             env = os.environ | {"OMP_NUM_THREADS": str(THREADS)}
             head: dict[str, object] = {"solver": solver, "cloud": cloud, "n": n, "d": d}
             try:
@@ -251,7 +261,7 @@ def main() -> None:
             rows += new
             for row in new:
                 print(json.dumps({k: v for k, v in row.items() if k != "phases"}), flush=True)
-        kept["groups"][group] = {"environment": environment(), "rows": rows}
+        kept["groups"][group] = {"environment": environment(args.device), "rows": rows}
         RESULTS.write_text(json.dumps(kept, indent=1) + "\n")
 
 

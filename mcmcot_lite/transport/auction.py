@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
 from mcmcot_lite.transport.clock import Clock, TimeUp
+from mcmcot_lite.transport.gaussian import brenier, gelbrich
 from mcmcot_lite.transport.limits import check_gap, check_time_limit
 from mcmcot_lite.transport.result import TransportMap, mean_cost
 from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, proof
@@ -52,7 +53,8 @@ def auction_map(
         gap: relative gap at which to stop, in [0, 1). Below about 1e-5 the float32 prices may not
             get there; the result says so.
         h0: potentials to start from, (n,), for uncentred scores.
-        time_limit: seconds; sources without a target then take what is left.
+        time_limit: seconds, kept up to one pass over all pairs; sources without a target then take
+            what is left.
         progress: show a tqdm bar, one step a phase.
 
     Returns:
@@ -76,7 +78,9 @@ def auction_map(
         h = scores.inner(h0)
     typical = scores.d**0.5  # both clouds have unit mean square entries
     auction = _Auction(scores, h, clock)
-    best = _Outcome(torch.arange(scores.n, device=z.device), inf, -inf, h, inf)
+    far = brenier(scores.x, scores.y)  # a bound before the first look, see gelbrich
+    ceiling = gelbrich(scores.x, scores.y)
+    best = _Outcome(torch.arange(scores.n, device=z.device), inf, -inf, far - far.mean(), ceiling)
     history: list[float] = []
     status, e = "time limit", typical / FACTOR
     bar = tqdm(desc=f"auction, n = {scores.n:,}", unit=" phases", disable=not progress)
@@ -85,7 +89,8 @@ def auction_map(
             with clock.phase("bids"):
                 auction.phase(e)
             with clock.phase("bound"):
-                _improve(best, auction, scores, z_hat, z)
+                _keep_map(best, auction, scores, z_hat, z)
+                _keep_bound(best, auction, scores)
             proven = proof(scores, best.gain, best.ceiling, best.h, gap)
             history.append(max(0.0, proven.gap) / (best.primal or 1.0))
             bar.update()
@@ -99,7 +104,7 @@ def auction_map(
             e = max(e / FACTOR, FINEST * typical)
     except TimeUp:
         auction.settle()
-        _improve(best, auction, scores, z_hat, z)
+        _keep_map(best, auction, scores, z_hat, z)
     finally:
         bar.close()
     proven = proof(scores, best.gain, best.ceiling, best.h, gap)
@@ -132,12 +137,16 @@ class _Outcome:
     ceiling: float
 
 
-def _improve(best: _Outcome, auction: _Auction, scores: Scores, z_hat: Tensor, z: Tensor) -> None:
-    """Takes over the auction's map and its bound where they are better."""
+def _keep_map(best: _Outcome, auction: _Auction, scores: Scores, z_hat: Tensor, z: Tensor) -> None:
+    """Takes over the auction's map if it is better."""
     gain = scores.gain(auction.target)
     if gain > best.gain:
         best.match, best.gain = auction.target.clone(), gain
         best.primal = mean_cost(z_hat, z, auction.target)
+
+
+def _keep_bound(best: _Outcome, auction: _Auction, scores: Scores) -> None:
+    """Takes over the bound of its prices if it is better: one pass over all pairs in float64."""
     h = -auction.price.double()
     h = h - h.mean()
     ceiling = float(scores.best(h)[0].mean())

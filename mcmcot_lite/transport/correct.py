@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.transport.auction import auction_map
+from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.exact import exact_map
 from mcmcot_lite.transport.limits import (
     check_gap,
@@ -70,6 +71,7 @@ def transport(
         rng = checks.rng_on(rng, z_hat.device)
         if method == "semidual":
             return semidual_map(z_hat, z, eps=eps, rng=rng, h0=h0)
+    clock = Clock(time_limit)
     reason = f"asked for by method={method!r}"
     if method == "auto":
         method, reason = _choose(z, gap, memory)
@@ -81,7 +83,7 @@ def transport(
         except RuntimeError as error:
             if not reason.startswith("exact"):
                 raise
-            reason = f"auction, since the exact solver failed: {error}"
+            reason, time_limit = f"auction, since the exact solver failed: {error}", clock.left
     near = gap or 1e-3
     T = auction_map(z_hat, z, gap=near, h0=h0, time_limit=time_limit, progress=progress)
     return replace(T, reason=reason)
@@ -95,7 +97,8 @@ def _choose(z: Tensor, gap: float, memory: float | None) -> tuple[str, str]:
         return "auction", f"auction: the exact solver needs {need:.0f} MiB of {memory:g}"
     what = f"to a gap of {gap:g}" if gap else "to the optimum"
     where = f"n = {n:,}, d = {d} on {z.device.type}"
-    return "exact", f"exact {what}: the fastest solver measured for {where}"
+    known = "the fastest solver measured" if z.device.type == "cpu" else "not measured here yet"
+    return "exact", f"exact {what}, {where}: {known}"
 
 
 def mix(z_hat: Tensor, z: Tensor, T: TransportMap, alpha: float) -> Tensor:

@@ -19,7 +19,7 @@ from mcmcot_lite.transport.graph import Floats, Graph, Ints
 
 __all__ = ["lowered"]
 
-WORK = 100  # falls a column, on average; 5 to 50 are needed
+WORK = 100  # falls a column, on average
 
 
 def lowered(graph: Graph, match: Ints, h: Floats, tol: float, clock: Clock) -> Floats:

@@ -18,7 +18,7 @@ from torch import Tensor
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.duals import lowered
 from mcmcot_lite.transport.graph import Floats, Graph, Ints, candidates
-from mcmcot_lite.transport.pricing import Pricing
+from mcmcot_lite.transport.pricing import Pricing, Verdict
 from mcmcot_lite.transport.scan import roundoff
 from mcmcot_lite.transport.simplex import flow
 
@@ -85,10 +85,7 @@ def assignments(graph: Graph, h: Floats, clock: Clock, *, falling: bool) -> Iter
         if len(found.row) == 0:
             return
         with clock.phase("graph"):
-            graph = graph.joined(found.row, found.column)
-            if len(np.unique(found.row)) > MANY * graph.m:
-                more, _ = candidates(graph.x, graph.y, h, ones, ones, clock, k=12, few=4)
-                graph = graph.joined(more.row, more.column)
+            graph = _grown(graph, found, h, ones, ones, clock)
 
 
 def _near(tree: Floats, h: Floats) -> bool:
@@ -115,7 +112,13 @@ def plans(
         yield Round(graph, none, h, own, np.nan, ceiling, len(found.row))
         if len(found.row) == 0:
             return
-        graph = graph.joined(found.row, found.column)
-        if len(np.unique(found.row)) > MANY * graph.m:
-            more, _ = candidates(graph.x, graph.y, h, a, b, clock, k=12, few=4)
-            graph = graph.joined(more.row, more.column)
+        graph = _grown(graph, found, h, a, b, clock)
+
+
+def _grown(graph: Graph, found: Verdict, h: Floats, a: Floats, b: Floats, clock: Clock) -> Graph:
+    """The graph with the violated pairs; where they are very many, with new candidates too."""
+    graph = graph.joined(found.row, found.column)
+    if len(np.unique(found.row)) > MANY * graph.m:
+        more, _ = candidates(graph.x, graph.y, h, a, b, clock, k=12, few=4)
+        graph = graph.joined(more.row, more.column)
+    return graph

@@ -103,7 +103,7 @@ def candidates(
     """
     x32, y32 = _jittered(x, y)
     offset = torch.from_numpy(h).to(x32)
-    value, column = peaks(x32, y32, offset, min(GROUPS, len(y)), clock)
+    value, column = peaks(x32, y32, offset, GROUPS, clock)
     top = value.topk(min(k, value.shape[1]))
     spread = float((top.values[:, 0] - top.values[:, -1]).median())
     lists = column.gather(1, top.indices).cpu().numpy()
@@ -112,7 +112,7 @@ def candidates(
     short = np.flatnonzero(np.bincount(columns[0], minlength=len(y)) < few)
     if len(short):
         need = torch.from_numpy(short).to(x.device)
-        value, row = peaks(y32[need], x32, -top.values[:, 0], min(GROUPS, len(x)), clock)
+        value, row = peaks(y32[need], x32, -top.values[:, 0], GROUPS, clock)
         row = row.gather(1, value.topk(min(few, value.shape[1])).indices).cpu().numpy()
         rows.append(row.reshape(-1))
         columns.append(short.repeat(row.shape[1]))

@@ -43,9 +43,10 @@ def check_memory(memory: float | None, n: int, d: int) -> None:
 
 
 def memory_needed(n: int, d: int) -> float:
-    """MiB that :func:`exact_map` allocates at most on usual clouds, beyond its inputs.
+    """MiB to allow :func:`exact_map` beyond its inputs; an estimate, not a promise.
 
     Clouds in two precisions, candidates, the graph, and the network simplex: bytes that grow like
-    n (90 d + 6,000), measured in ``benchmarks/transport.py``.
+    n (90 d + 6,000). Sources in tight clusters need larger graphs, and up to twice as much in low
+    dimension. ``benchmarks/transport.py`` measures it.
     """
     return 60 + n * (90 * d + 6_000) / 2**20

@@ -21,7 +21,7 @@ from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.graph import Floats, Ints, inner_products
 from mcmcot_lite.transport.scan import peaks, roundoff, row_maxima
 
-__all__ = ["Pricing"]
+__all__ = ["Pricing", "Verdict"]
 
 GROUPS = 32  # of a pricing scan: a row can name as many violated pairs
 ADD = 8  # violated pairs that a row adds to the graph in one round
@@ -32,7 +32,7 @@ class Verdict:
     """What a pass found.
 
     Attributes:
-        row, column: violated pairs, at most ADD a row.
+        row, column: violated pairs, a few a row.
         best: upper bounds of the row maxima at h, (n,): exact where nothing is violated.
     """
 
@@ -51,11 +51,10 @@ class Pricing:
     def __init__(self, x: Tensor, y: Tensor) -> None:
         self.x, self.y = x, y
         self.x32, self.y32 = x.float(), y.float()
-        groups = -(-len(y) // -(-len(y) // min(GROUPS, len(y))))
-        self.value = torch.empty(
-            len(x), groups, device=x.device
-        )  # float32 maxima, when last priced
-        self.error = np.empty(len(x))  # that they may carry
+        self.width = -(-len(y) // GROUPS)  # of a group
+        # float32 maxima of the groups when a row was last priced, and the error they may carry
+        self.value = torch.empty(len(x), -(-len(y) // self.width), device=x.device)
+        self.error = np.empty(len(x))
         self.best = np.full(len(x), np.inf)
         self.own = np.full(len(x), np.inf)  # what the row had when it was last priced
         self.open = np.ones(len(x), dtype=bool)  # rows with a violated pair at their last pricing
@@ -80,7 +79,7 @@ class Pricing:
         at = torch.from_numpy(rows).to(self.x.device)
         offset = torch.from_numpy(h).to(self.x.device)
         x32 = self.x32[at] if len(rows) < n else self.x32
-        value, column = peaks(x32, self.y32, offset.float(), min(GROUPS, len(self.y)), clock)
+        value, column = peaks(x32, self.y32, offset.float(), GROUPS, clock)
         error = roundoff(self.x[at], self.y, offset).cpu().numpy()
         self.value[at], self.error[rows] = value, error
         self.passes += len(rows) / n
@@ -104,12 +103,11 @@ class Pricing:
         best = own.copy()
         i, j = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         hot = self.value > torch.from_numpy(own - self.error).to(h.device)[:, None]
-        width = -(-len(self.y) // min(GROUPS, len(self.y)))
-        size = max(1, (1 << 20) // width)
+        size = max(1, (1 << 20) // self.width)
         for g in range(hot.shape[1]):
             at = hot[:, g].nonzero()[:, 0]
-            low = g * width
-            group, plus = self.y[low : low + width].mT, h[low : low + width]
+            low, high = g * self.width, (g + 1) * self.width
+            group, plus = self.y[low:high].mT, h[low:high]
             for rows in torch.split(at, size):
                 clock.check()
                 value, place = row_maxima(torch.addmm(plus, self.x[rows], group))

@@ -28,12 +28,13 @@ d = 1 the ascent is slow (:func:`mcmcot_lite.transport.exact_map` is right for b
 from __future__ import annotations
 
 import math
-from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
+from mcmcot_lite.transport.graph import staircase
 from mcmcot_lite.transport.result import TransportMap, mean_cost
 from mcmcot_lite.transport.scores import SMALL, Scores, check_clouds, check_h, proof
 from mcmcot_lite.transport.simplex import assign
@@ -200,11 +201,7 @@ def _complete(scores: Scores, index: Tensor) -> Tensor:
     if len(rows) <= SMALL:
         full[rows] = columns[assign(x, y)[0]]
     else:
-        axis = _widest_direction(x)
-        full[rows[torch.argsort(x @ axis)]] = columns[torch.argsort(y @ axis)]
+        ones = np.ones(len(rows))
+        i, j = (torch.from_numpy(t).to(rows.device) for t in staircase(x, y, ones, ones))
+        full[rows[i]] = columns[j]
     return full
-
-
-def _widest_direction(x: Tensor) -> Tensor:
-    """Unit vector (d,) along which the points x spread most."""
-    return cast(Tensor, torch.linalg.eigh(x.mT @ x).eigenvectors[:, -1])

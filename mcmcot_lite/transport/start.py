@@ -38,13 +38,11 @@ def first_graph(
     ones = np.ones(len(x))
     with clock.phase("start"):
         low = effective_dimension(x, y) <= LOW
-        h = None if h0 is None else _if_better(x, y, h0)
-        if h is not None:
-            pass
-        elif low:
-            h = multiscale(x, y, clock)
+        gaussian = brenier(clipped(x), clipped(y))
+        if h0 is not None and _ceiling(x, y, h0) < _ceiling(x, y, gaussian):
+            h = h0.cpu().numpy()
         else:
-            h = brenier(clipped(x), clipped(y)).cpu().numpy()
+            h = multiscale(x, y, clock) if low else gaussian.cpu().numpy()
         h = h - h.mean()
     with clock.phase("graph"):
         graph, spread = candidates(x, y, h, ones, ones, clock, k=16 if low else 12, few=4)
@@ -54,11 +52,7 @@ def first_graph(
     return graph, h, low
 
 
-def _if_better(x: Tensor, y: Tensor, h0: Tensor) -> Floats | None:
-    """The potentials h0, unless the Gaussian ones give a lower E(h) on some of the sources."""
+def _ceiling(x: Tensor, y: Tensor, h: Tensor) -> float:
+    """E(h) of Eq. (14) over some of the sources."""
     some = x[: min(SAMPLE, max(16, SMALL * SMALL // len(y)))]
-    ceiling = [
-        float((torch.addmm(h, some, y.mT).max(1).values.mean() - h.mean()).item())
-        for h in (h0, brenier(clipped(x), clipped(y)))
-    ]
-    return h0.cpu().numpy() if ceiling[0] < ceiling[1] else None
+    return float(torch.addmm(h, some, y.mT).max(1).values.mean() - h.mean())

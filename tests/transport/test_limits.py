@@ -40,6 +40,18 @@ def test_time_limit(solve, limit, clouds):
         assert torch.equal(now, was)
 
 
+@pytest.mark.parametrize("solve", [exact_map, auction_map, transport])
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (1, 3), (50, 1), (50, 3), (300, 1)])
+def test_no_time_at_all_for_small_problems(solve, n, d, rng):
+    a, b = torch.randn(2, n, d, generator=rng)
+    T = solve(a, b, time_limit=0.0)
+    assert T.status == "time limit"
+    found = certify(a, b, T)
+    assert found.one_to_one
+    assert found.agrees
+    assert found.certified == T.certified
+
+
 def test_the_network_simplex_is_left_behind(clouds, monkeypatch):
     """POT knows no time limit: here it sleeps."""
     real = simplex._emd
