@@ -68,7 +68,9 @@ def clouds(name: str, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
     """Source and target."""
     if name.startswith("mnist"):
         kept = np.load(LATENTS / f"mnist_{n}_{d}.npz")
-        return kept[name.split()[1]].astype(float), kept["z"].astype(float)
+        found = kept["corrections"]
+        which = {"start": 0, "middle": len(found) // 2, "end": -1}[name.split()[1]]
+        return found[which].astype(float), kept["z"].astype(float)
     r = np.random.default_rng([n, d])
     return CLOUDS[name](n, d, r), r.normal(size=(n, d))
 

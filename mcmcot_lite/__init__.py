@@ -26,7 +26,7 @@ from mcmcot_lite.generators import (
     svhn_generator,
 )
 from mcmcot_lite.langevin import Inference, infer, langevin_step
-from mcmcot_lite.metrics import distance_to_prior, mse
+from mcmcot_lite.metrics import distance_to_prior, frechet_distance, mse
 from mcmcot_lite.schedules import Iteration, learn
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.train import Fit, fit, reconstruct
@@ -53,6 +53,7 @@ __all__ = [
     "factor_analysis",
     "figures",
     "fit",
+    "frechet_distance",
     "frozen",
     "grad_z",
     "infer",

@@ -11,8 +11,9 @@ from torch import Tensor
 from mcmcot_lite import checks
 from mcmcot_lite.density import images_and_mask
 from mcmcot_lite.transport import SMALL, exact_map
+from mcmcot_lite.transport.gaussian import spectrum
 
-__all__ = ["PriorDistance", "distance_to_prior", "mse"]
+__all__ = ["PriorDistance", "distance_to_prior", "frechet_distance", "mse"]
 
 
 class PriorDistance(NamedTuple):
@@ -65,6 +66,35 @@ def distance_to_prior(
         costs.append(exact_map(z_hat[subset], z).primal)
         floors.append(exact_map(prior(), z).primal)
     return PriorDistance(fmean(costs), stdev(costs) / draws**0.5, fmean(floors), n)
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    r"""Frechet distance between Gaussians fitted to two sets of features (Heusel et al., 2017).
+
+    With means m and covariances C (divided by n - 1),
+    :math:`|m_a - m_b|^2 + \mathrm{tr}(C_a + C_b - 2 (C_b^{1/2} C_a C_b^{1/2})^{1/2})`: the squared
+    2-Wasserstein distance of the two Gaussians. It is the FID of the literature only if the
+    features are those of its Inception network; say which features you used, and how many samples:
+    few samples bias it upwards.
+
+    Args:
+        a: features, (n, d), n >= 2.
+        b: features of the other set, (m, d), m >= 2, of a's dtype and device.
+
+    Raises:
+        TypeError, ValueError: on bad input.
+    """
+    checks.latents("a", a)
+    checks.tensor("b", b, shape=(None, a.shape[1]), like=a, like_name="a")
+    for name, t in (("a", a), ("b", b)):
+        remedy = "A covariance needs two samples, and many more than d to be worth anything."
+        checks.require(len(t) >= 2, name, "must hold 2 samples or more", len(t), remedy)
+    a, b = a.detach().double(), b.detach().double()
+    x, y = a - a.mean(0), b - b.mean(0)
+    x, y = x * (len(x) / (len(x) - 1)) ** 0.5, y * (len(y) / (len(y) - 1)) ** 0.5
+    spread = float(x.square().sum(1).mean() + y.square().sum(1).mean())
+    between = float((a.mean(0) - b.mean(0)).square().sum())
+    return max(0.0, between + spread - 2 * float(spectrum(x, y).sum()))
 
 
 def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:

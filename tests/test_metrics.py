@@ -8,9 +8,9 @@ import numpy as np
 import ot
 import pytest
 import torch
-from scipy import stats
+from scipy import linalg, stats
 
-from mcmcot_lite import distance_to_prior, mse
+from mcmcot_lite import distance_to_prior, frechet_distance, mse
 
 
 def seeded(seed=0):
@@ -183,3 +183,51 @@ def test_mse_refuses(change, kind, name):
     with pytest.raises(kind) as caught:
         mse(**({"x": X, "y": X + 1} | change))
     assert str(caught.value).startswith(name)
+
+
+# ---- Frechet distance
+
+
+def test_frechet_is_scipys_formula():
+    """With scipy's matrix square root and numpy's covariances, for correlated features."""
+    a = normal(0, 300, 5) @ normal(1, 5, 5) + 1
+    b = normal(2, 200, 5) @ normal(3, 5, 5) - normal(4, 5)
+    A, B = np.cov(a.numpy(), rowvar=False), np.cov(b.numpy(), rowvar=False)
+    root = linalg.sqrtm(A @ B).real
+    means = ((a.mean(0) - b.mean(0)) ** 2).sum()
+    assert frechet_distance(a, b) == pytest.approx(float(means + np.trace(A + B - 2 * root)))
+    assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b))
+
+
+def test_frechet_closed_forms():
+    a = normal(0, 500, 3)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(a, a + 2) == pytest.approx(12)  # a shift by 2 in each of 3 directions
+    C = np.cov(a.numpy(), rowvar=False)
+    assert frechet_distance(a, 3 * a) == pytest.approx(  # (3 - 1)^2 tr C, and the means move
+        4 * np.trace(C) + 4 * float(a.mean(0).square().sum())
+    )
+    flat = a.clone()
+    flat[:, 0] = 1.0  # a feature that never changes has no inverse, and needs none
+    assert frechet_distance(flat, flat + 1) == pytest.approx(3, rel=1e-6)
+    one = normal(1, 2000, 1)
+    mean, std = one.mean(), one.std()
+    other = normal(2, 1000, 1)
+    want = (mean - other.mean()) ** 2 + (std - other.std()) ** 2  # in one dimension
+    assert frechet_distance(one, other) == pytest.approx(float(want))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "match"),
+    [
+        (normal(0, 1, 3), normal(0, 5, 3), "a must hold 2 samples"),
+        (normal(0, 5, 3), normal(0, 1, 3), "b must hold 2 samples"),
+        (normal(0, 5, 3), normal(0, 5, 2), "b must have shape"),
+        (normal(0, 5, 3), normal(0, 5, 3).float(), "b must"),
+        (normal(0, 5, 3) / 0, normal(0, 5, 3), "a must be finite"),
+        (normal(0, 5), normal(0, 5, 3), "a must"),
+    ],
+)
+def test_frechet_refuses(a, b, match):
+    with pytest.raises((TypeError, ValueError), match=match):
+        frechet_distance(a, b)

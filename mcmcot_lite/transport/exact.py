@@ -173,8 +173,8 @@ def _search(
     scores: Scores, gap: float, h0: Tensor | None, best: _Best, clock: Clock, bar: tqdm[NoReturn]
 ) -> None:
     """Column generation; keeps the best map and the best bound in ``best``."""
-    graph, h, low = first_graph(scores.x, scores.y, h0, clock)
-    for step in assignments(graph, h, clock, falling=not low):
+    at = first_graph(scores.x, scores.y, h0, clock)
+    for step in assignments(at.graph, at.h, clock, falling=not at.low, seen=at.seen):
         if step.gain >= best.gain:
             best.match, best.gain = step.match, step.gain
         if step.ceiling <= best.ceiling:

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcmcot_lite.transport.candidates import Look
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.duals import lowered
-from mcmcot_lite.transport.graph import Floats, Graph, Ints, candidates
-from mcmcot_lite.transport.pricing import Pricing, Verdict
+from mcmcot_lite.transport.graph import Floats, Graph, Ints
+from mcmcot_lite.transport.pricing import Pricing
 from mcmcot_lite.transport.scan import roundoff
 from mcmcot_lite.transport.simplex import flow
 
 __all__ = ["Round", "assignments", "plans", "tolerance"]
 
-MANY = 0.2  # share of violated rows at which the graph is drawn anew: all want the same columns
 LOOSE = 64  # a pair must beat its row by this multiple of what float64 rounding can feign
 
 
@@ -39,7 +39,7 @@ class Round:
         own: best score of each row on the graph, (m,).
         gain: mean score <x_i, y_match(i)>; NaN for plans.
         ceiling: mean score that no plan exceeds.
-        violated: pairs that would improve it.
+        violated: pairs that would improve it; -1 before anybody has looked.
     """
 
     graph: Graph
@@ -56,7 +56,9 @@ def tolerance(x: Tensor, y: Tensor, h: Floats) -> Floats:
     return LOOSE * roundoff(x, y, torch.from_numpy(h), torch.float64).cpu().numpy()
 
 
-def assignments(graph: Graph, h: Floats, clock: Clock, *, falling: bool) -> Iterator[Round]:
+def assignments(
+    graph: Graph, h: Floats, clock: Clock, *, falling: bool, seen: Look | None = None
+) -> Iterator[Round]:
     """Rounds for a one-to-one assignment, until no pair is violated.
 
     Args:
@@ -66,12 +68,19 @@ def assignments(graph: Graph, h: Floats, clock: Clock, *, falling: bool) -> Iter
         falling: lower h from round to round as little as needed, which spares most of the pricing;
             otherwise take the simplex's own potentials, which are cheaper to find in low dimension,
             where a change of one price travels far.
+        seen: a look at all pairs at h. Its bound comes first, in a round of its own with
+            ``violated`` -1: nobody has counted. It also spares the first pricing.
     """
-    pricing, ones = Pricing(graph.x, graph.y), np.ones(graph.n)
+    pricing, ones = Pricing(graph.x, graph.y, seen), np.ones(graph.n)
     while True:
         with clock.phase("assign"):
             edges, tree = flow(graph, h, ones, ones, clock)
             match = graph.column[edges]
+        gain = float(graph.benefit[edges].mean())
+        if seen is not None:
+            own, ceiling = graph.row_best(h), float(seen.best().mean() - h.mean())
+            yield Round(graph, match, h, own, gain, ceiling, -1)
+            seen = None
         with clock.phase("prices"):
             before, tol = h, tolerance(graph.x, graph.y, h)
             start = h if falling or not _near(tree, h) else tree - tree.mean()
@@ -79,13 +88,12 @@ def assignments(graph: Graph, h: Floats, clock: Clock, *, falling: bool) -> Iter
             own = graph.row_best(h)
         with clock.phase("scan"):
             found = pricing(own, h, tol, clock, fallen=start is before)
-        gain = float(graph.benefit[edges].mean())
         ceiling = float(found.best.mean() - h.mean())
         yield Round(graph, match, h, own, gain, ceiling, len(found.row))
         if len(found.row) == 0:
             return
         with clock.phase("graph"):
-            graph = _grown(graph, found, h, ones, ones, clock)
+            graph = graph.joined(found.row, found.column)
 
 
 def _near(tree: Floats, h: Floats) -> bool:
@@ -112,13 +120,4 @@ def plans(
         yield Round(graph, none, h, own, np.nan, ceiling, len(found.row))
         if len(found.row) == 0:
             return
-        graph = _grown(graph, found, h, a, b, clock)
-
-
-def _grown(graph: Graph, found: Verdict, h: Floats, a: Floats, b: Floats, clock: Clock) -> Graph:
-    """The graph with the violated pairs; where they are very many, with new candidates too."""
-    graph = graph.joined(found.row, found.column)
-    if len(np.unique(found.row)) > MANY * graph.m:
-        more, _ = candidates(graph.x, graph.y, h, a, b, clock, k=12, few=4)
-        graph = graph.joined(more.row, more.column)
-    return graph
+        graph = graph.joined(found.row, found.column)

@@ -10,18 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.gaussian import eigen
-from mcmcot_lite.transport.scan import peaks
 
-__all__ = ["Floats", "Graph", "Ints", "candidates"]
+__all__ = ["Floats", "Graph", "Ints", "inner_products", "staircase"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-JITTER = 1e-5  # of a typical score: above float32's rounding, below what tells columns apart
 SLICE = 1 << 14  # edges whose points are gathered at a time: 16 MB of two sides at d = 64
-GROUPS = 64  # of a scan for candidates: few of a row's 12 best columns share one
 
 
 class Graph:
@@ -83,55 +79,6 @@ def inner_products(x: Tensor, y: Tensor, row: Ints, column: Ints) -> Floats:
             a, b = x[torch.from_numpy(i).to(x.device)], y[torch.from_numpy(j).to(x.device)]
             out[s : s + SLICE] = (a * b).sum(1).cpu().numpy()
     return out
-
-
-def candidates(
-    x: Tensor, y: Tensor, h: Floats, a: Floats, b: Floats, clock: Clock, k: int, few: int
-) -> tuple[Graph, float]:
-    """Pairs worth a look: k columns for each row, rows for the columns left out, a feasible plan.
-
-    Args:
-        x, y: the clouds, (m, d) and (n, d), float64; columns in random order.
-        h: potentials of the columns, (n,).
-        a, b: integer masses of rows and columns, of equal sums.
-        clock: the time limit.
-        k: columns a row.
-        few: a column in fewer lists than this gets as many best rows of its own.
-
-    Returns:
-        (graph, median distance from a row's best score to its k-th candidate's).
-    """
-    x32, y32 = _jittered(x, y)
-    offset = torch.from_numpy(h).to(x32)
-    value, column = peaks(x32, y32, offset, GROUPS, clock)
-    top = value.topk(min(k, value.shape[1]))
-    spread = float((top.values[:, 0] - top.values[:, -1]).median())
-    lists = column.gather(1, top.indices).cpu().numpy()
-    rows = [np.arange(len(x)).repeat(lists.shape[1])]
-    columns = [lists.reshape(-1)]
-    short = np.flatnonzero(np.bincount(columns[0], minlength=len(y)) < few)
-    if len(short):
-        need = torch.from_numpy(short).to(x.device)
-        value, row = peaks(y32[need], x32, -top.values[:, 0], GROUPS, clock)
-        row = row.gather(1, value.topk(min(few, value.shape[1])).indices).cpu().numpy()
-        rows.append(row.reshape(-1))
-        columns.append(short.repeat(row.shape[1]))
-    i, j = staircase(x, y, a, b)
-    return Graph(x, y, np.concatenate([*rows, i]), np.concatenate([*columns, j])), spread
-
-
-def _jittered(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both clouds in float32, with eight coordinates more that break ties at random.
-
-    Sources that coincide, or nearly, score alike: all would list the same few columns, and no graph
-    of such lists can match them. The scalar product of random directions, times JITTER, is a noise
-    for each pair that costs nothing and is far below the differences that matter.
-    """
-    rng = torch.Generator().manual_seed(0)
-    u, v = (torch.randn(len(t), 8, generator=rng, dtype=t.dtype).to(t.device) for t in (x, y))
-    size = JITTER * float(x.square().sum(1).median().sqrt() * y.square().sum(1).median().sqrt())
-    u, v = (t / t.square().sum(1, keepdim=True).sqrt() for t in (u, v))
-    return torch.cat([x, size * u], 1).float(), torch.cat([y, v], 1).float()
 
 
 def staircase(x: Tensor, y: Tensor, a: Floats, b: Floats) -> tuple[Ints, Ints]:

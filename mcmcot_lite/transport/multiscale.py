@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mcmcot_lite.transport.candidates import candidates
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.gaussian import clipped, eigen, spectrum
 from mcmcot_lite.transport.generation import plans
-from mcmcot_lite.transport.graph import Floats, Ints, candidates
+from mcmcot_lite.transport.graph import Floats, Ints
 from mcmcot_lite.transport.scan import peaks
 from mcmcot_lite.transport.simplex import dense_flow
 from mcmcot_lite.transport.smooth import smooth

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from mcmcot_lite.transport.candidates import Look, candidates, look, refined
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.gaussian import brenier, clipped
-from mcmcot_lite.transport.graph import Floats, Graph, candidates
+from mcmcot_lite.transport.graph import Floats, Graph
 from mcmcot_lite.transport.multiscale import effective_dimension, multiscale
 from mcmcot_lite.transport.scores import SMALL
 from mcmcot_lite.transport.smooth import smooth
 
-__all__ = ["first_graph"]
+__all__ = ["Start", "first_graph"]
 
 SAMPLE = 256  # sources on which two starts are compared
+WEIGHTS = (0.1, 0.05, 0.025, 0.0125)  # of the entropy, as shares of a row's spread of candidates
+STEPS = 4  # of Sinkhorn's iteration at each
+GOOD = 0.1  # share of columns that are no row's best at which the first potentials will do
+LOOKS = 9  # at most, before the assignment is tried: Gaussian-like clouds need two, others a few
+CLEAR = 0.1  # of the spread of its candidates by which a row has missed a better column
+FEW = 0.05  # share of rows that may have missed one
 LOW = 5.0  # effective dimension up to which the pyramid beats the Gaussian start
 
 
-def first_graph(
-    x: Tensor, y: Tensor, h0: Tensor | None, clock: Clock
-) -> tuple[Graph, Floats, bool]:
-    """A graph of about 11 n pairs that holds nearly all of the optimal ones.
+@dataclass(frozen=True)
+class Start:
+    """Where column generation begins.
 
-    Potentials from far away (two Gaussians, or a pyramid in low dimension) choose candidates;
-    Sinkhorn's iteration on them corrects the potentials; these choose again.
+    Attributes:
+        graph: about 11 n pairs that hold nearly all of the optimal ones.
+        h: potentials, (n,).
+        seen: what a look at all pairs saw at h.
+        low: whether the clouds are low-dimensional.
+    """
+
+    graph: Graph
+    h: Floats
+    seen: Look
+    low: bool
+
+
+def first_graph(x: Tensor, y: Tensor, h0: Tensor | None, clock: Clock) -> Start:
+    """Potentials and a graph near the optimum, from few looks at all pairs.
+
+    Potentials from far away (two Gaussians, or a pyramid in low dimension) choose candidates.
+    Sinkhorn's iteration on these, its entropy falling, corrects the potentials. The second look
+    says whether many rows have missed a better column, and if so all is done again; it chooses
+    better candidates, and bounds the optimum at the same time.
 
     Args:
         x, y: the clouds, (n, d), float64, shuffled.
         h0: potentials to start from, (n,), if they bound the optimum better than the Gaussian ones.
         clock: its phases are "start" and "graph".
-
-    Returns:
-        (graph, potentials (n,), whether the clouds are low-dimensional).
     """
     ones = np.ones(len(x))
     with clock.phase("start"):
@@ -45,11 +68,31 @@ def first_graph(
             h = multiscale(x, y, clock) if low else gaussian.cpu().numpy()
         h = h - h.mean()
     with clock.phase("graph"):
-        graph, spread = candidates(x, y, h, ones, ones, clock, k=16 if low else 12, few=4)
-        h = smooth(graph, h, ones, ones, 0.1 * spread, 6) if spread > 0 else h
-        graph, spread = candidates(x, y, h, ones, ones, clock, k=10, few=5)
-        h = smooth(graph, h, ones, ones, 0.1 * spread, 4) if spread > 0 else h
-    return graph, h, low
+        seen, looks = look(x, y, h, clock), 1
+        if _empty(seen) <= GOOD:  # as after a correction whose targets have stayed
+            graph, _ = candidates(x, y, h, ones, ones, clock, k=8, few=3, seen=seen)
+            return Start(graph, h, seen, low)
+        while True:
+            graph, spread = candidates(x, y, h, ones, ones, clock, k=16, few=12, seen=seen)
+            for weight in WEIGHTS if spread > 0 else ():
+                h = smooth(graph, h, ones, ones, weight * spread, STEPS)
+            seen, looks = look(x, y, h, clock), looks + 1
+            if _missed(graph, h, seen, CLEAR * spread) <= FEW or looks == LOOKS:
+                break
+        graph = refined(graph, seen, h, k=8, few=3)
+    return Start(graph, h, seen, low)
+
+
+def _empty(seen: Look) -> float:
+    """Share of columns that are no row's best."""
+    best = seen.column.gather(1, seen.value.argmax(1, keepdim=True))
+    return 1 - len(best.unique()) / len(best)
+
+
+def _missed(graph: Graph, h: Floats, seen: Look, by: float) -> float:
+    """Share of rows that a look saw score higher, by more than ``by``, than on the graph."""
+    sure = (seen.value.max(1).values.double() - seen.slack).cpu().numpy()
+    return float(np.mean(sure - graph.row_best(h) > by))
 
 
 def _ceiling(x: Tensor, y: Tensor, h: Tensor) -> float:

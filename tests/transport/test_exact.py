@@ -84,6 +84,21 @@ def test_finds_the_gradient_of_a_convex_function(gradient, n, d, rng):
     assert torch.equal(exact_map(x, y).index, order)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("gradient", "d"), [(affine, 2), (affine, 64), (radial, 8), (coordinatewise, 64), (radial, 64)]
+)
+def test_finds_the_known_map_of_twenty_thousand_points(gradient, d, rng):
+    draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)  # noqa: E731
+    x = draw(20_000, d)
+    order = torch.randperm(20_000, generator=rng)
+    y = torch.empty_like(x)
+    y[order] = gradient(x, draw)
+    T = exact_map(x, y)
+    assert torch.equal(T.index, order)
+    assert T.certified
+
+
 @pytest.mark.parametrize("c", [1e-12, 1e-3, 1e3, 1e12])
 def test_scaling_and_translation_keep_the_map(c, rng):
     a, b = torch.randn(2, 80, 3, generator=rng, dtype=torch.float64)

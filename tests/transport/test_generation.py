@@ -10,18 +10,22 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from mcmcot_lite.transport import candidates as candidates_module
 from mcmcot_lite.transport import certify, exact_map, scan
 from mcmcot_lite.transport import exact as exact_module
+from mcmcot_lite.transport import start as start_module
+from mcmcot_lite.transport.candidates import candidates, look, refined
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.duals import lowered
 from mcmcot_lite.transport.gaussian import brenier, gelbrich
 from mcmcot_lite.transport.generation import assignments
-from mcmcot_lite.transport.graph import Graph, candidates, staircase
+from mcmcot_lite.transport.graph import Graph, staircase
 from mcmcot_lite.transport.multiscale import cells, multiscale
 from mcmcot_lite.transport.pricing import Pricing
 from mcmcot_lite.transport.scan import peaks, roundoff
 from mcmcot_lite.transport.scores import dual_value
 from mcmcot_lite.transport.smooth import smooth
+from mcmcot_lite.transport.start import first_graph
 
 EPS = np.finfo(np.float64).eps
 
@@ -382,3 +386,100 @@ def test_a_start_that_misleads_is_not_taken(rng):
         assert again.certified
         assert torch.equal(again.index, T.index)
         assert again.rounds <= T.rounds + 1
+
+
+@pytest.mark.parametrize("kind", ["gauss", "clusters", "lattice", "outlier", "heavy"])
+@pytest.mark.parametrize("d", [2, 30])
+def test_a_look_bounds_every_score(kind, d):
+    """Float32, displaced points and all: no score of a group exceeds its value and the slack."""
+    x, y = instance(kind, "gauss", 400, d, seed=6)
+    h = np.random.default_rng(0).normal(size=400)
+    seen = look(x, y, h, Clock(), groups=16)
+    score = (x @ y.mT).numpy() + h
+    bound = seen.value.double().numpy() + seen.slack.numpy()[:, None]
+    for g in range(16):
+        assert (score[:, 25 * g : 25 * (g + 1)].max(1) <= bound[:, g]).all()
+    assert (score.max(1) <= seen.best()).all()
+
+
+@pytest.mark.parametrize("falls", [0.0, 1e-9, 1e-3, 1.0])
+def test_old_bounds_serve_while_h_falls(falls, rng):
+    """Priced from a look made at higher potentials, or afresh: the same pairs, the same maxima."""
+    x, y = torch.randn(2, 300, 4, generator=rng, dtype=torch.float64)
+    r = np.random.default_rng(0)
+    h = r.normal(size=300)  # at an optimum the second best of a row may tie with its best
+    seen = look(x, y, h, Clock())
+    lower = h - falls * r.random(300) ** 8
+    score = (x @ y.mT).numpy() + lower
+    own = np.sort(score, 1)[:, -2]  # every row is beaten by one pair
+    tol = np.full(300, 1e-12)
+    pricing = Pricing(x, y, seen)
+    found = pricing(own, lower, tol, Clock(), fallen=True)
+    assert sorted(zip(found.row, found.column, strict=True)) == list(enumerate(score.argmax(1)))
+    np.testing.assert_allclose(found.best, score.max(1), atol=1e-13)
+    own = score.max(1)
+    content = pricing(own, lower, tol, Clock(), fallen=True)
+    assert len(content.row) == 0
+    np.testing.assert_allclose(content.best, own, atol=1e-13)
+    last = lower - falls * r.random(300) ** 8  # again, with bounds that were renewed in part
+    score = (x @ y.mT).numpy() + last
+    again = pricing(np.sort(score, 1)[:, -2], last, tol, Clock(), fallen=True)
+    assert set(again.row) >= set(np.flatnonzero(score.max(1) - np.sort(score, 1)[:, -2] > 1e-12))
+    assert (again.best <= score.max(1) + 1e-13).all()
+
+
+def test_a_row_adds_its_worst_pairs_only(rng):
+    x, y = torch.randn(2, 200, 3, generator=rng, dtype=torch.float64)
+    h = np.zeros(200)
+    score = (x @ y.mT).numpy()
+    found = Pricing(x, y, look(x, y, h, Clock()))(
+        score.min(1), h, np.full(200, 1e-12), Clock(), fallen=True
+    )
+    assert np.bincount(found.row).tolist() == [8] * 200
+    assert (np.isin(np.arange(200) * 200 + score.argmax(1), found.row * 200 + found.column)).all()
+
+
+def test_refined_keeps_a_matching_and_the_best_of_each_side(rng):
+    x, y = torch.randn(2, 300, 20, generator=rng, dtype=torch.float64)
+    ones, h = np.ones(300), brenier(x, y).numpy()
+    graph, _ = candidates(x, y, h, ones, ones, Clock(), k=16, few=12)
+    seen = look(x, y, h, Clock())
+    small = refined(graph, seen, h, k=8, few=3)
+    assert len(small.row) < len(graph.row)
+    assert np.bincount(small.row, minlength=300).min() >= 8
+    assert np.bincount(small.column, minlength=300).min() >= 3
+    i, j = staircase(x, y, ones, ones)
+    assert np.isin(i * 300 + j, small.key).all()
+    own = (x @ y.mT).numpy() + h
+    assert np.isin(np.arange(300) * 300 + own.argmax(1), small.key).all()
+
+
+def test_the_bound_of_a_look_comes_first(rng):
+    """One round before any price: what gap > 0 may stop at."""
+    x, y = torch.randn(2, 500, 10, generator=rng, dtype=torch.float64)
+    at = first_graph(x - x.mean(0), y - y.mean(0), None, Clock())
+    first, second, *_ = assignments(at.graph, at.h, Clock(), falling=True, seen=at.seen)
+    assert first.violated == -1
+    assert first.gain == second.gain
+    assert first.ceiling >= second.ceiling >= second.gain
+    assert (first.h == at.h).all()
+    T = exact_map(x, y)
+    for h, ceiling in ((first.h, first.ceiling), (second.h, second.ceiling)):
+        score = (at.graph.x @ at.graph.y.mT).numpy() + h
+        assert score.max(1).mean() - h.mean() <= ceiling + 1e-12
+    assert T.history[0] > T.history[1] >= 0
+
+
+@pytest.mark.parametrize("d", [2, 16])
+def test_potentials_that_are_good_spare_a_look(d, rng, monkeypatch):
+    """As in Algorithm 1: after a correction the same targets are still the right ones."""
+    x, y = torch.randn(2, 1000, d, generator=rng, dtype=torch.float64)
+    T = exact_map(0.5 * x, y)
+    moved = 0.25 * x + 0.5 * y[T.index]
+    count = []
+    real = candidates_module.look
+    monkeypatch.setattr(start_module, "look", lambda *a: count.append(1) or real(*a))
+    again = exact_map(moved, y, h0=(T.h - y.square().sum(1) / 2) / 2)
+    assert torch.equal(again.index, T.index)
+    assert again.certified
+    assert len(count) == 1

@@ -112,7 +112,7 @@ def test_phases_add_up(clouds):
     spent = time.perf_counter() - begin
     assert set(T.seconds) == {"start", "graph", "assign", "prices", "scan"}
     assert 0 < sum(T.seconds.values()) <= spent
-    assert T.edges >= 3000 * 10
+    assert T.edges >= 3000 * 8  # a row lists its eight best
     assert T.rounds == T.steps == len(T.history)
 
 
