@@ -52,7 +52,7 @@ class Settings:
     targets: str = "fixed"  # prior samples drawn once (Algorithm 1's input), or "fresh" each time
     transport: str = "semidual"  # Algorithm 2; "exact", "auction" or "auto": see transport
     eps: float = 0.05  # largest removed share, Section 5.2
-    reuse_h: bool = True  # start the transport at the last h while targets are fixed, as the script
+    reuse_h: bool = True  # semidual: starts at the last h while targets are fixed, as the script
     batchnorm: str = "running"  # BatchNorm during inference, or "batch"; see mcmcot_lite.frozen
     x_range: tuple[float, float] | None = (0.0, 1.0)  # range the images must keep; None: any
 

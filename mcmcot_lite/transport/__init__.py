@@ -1,9 +1,10 @@
 """Optimal transport between two clouds of n points: the correction step (Section 5.2).
 
-:func:`semidual_map` is the paper's Algorithm 2, approximate; :func:`exact_map` gives the optimum
-for small n through POT; :func:`transport` calls either by name; :func:`mix` applies the result to
-the latents (Eq. 12). All return a :class:`TransportMap` with a primal cost, a dual bound and their
-gap. The package imports nothing of mcmcot_lite but its error messages.
+:func:`exact_map` finds the optimum and proves it, for any n; :func:`semidual_map` is the paper's
+Algorithm 2, approximate; :func:`auction_map` comes within a proven gap in plain PyTorch.
+:func:`transport` chooses, and :func:`certify` checks any map from scratch. :func:`mix` applies a
+map to the latents (Eq. 12). All solvers return a :class:`TransportMap` with a primal cost, a dual
+bound and their gap. The package imports nothing of mcmcot_lite but its error messages.
 """
 
 from mcmcot_lite.transport.auction import auction_map
