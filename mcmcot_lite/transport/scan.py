@@ -6,7 +6,8 @@ the maximum over its groups, and the k best groups give k good candidates. That 
 product and one comparison per pair; sorting out the true k best of a row costs several times more.
 The groups are good candidates only if neighbours do not share them: shuffle the columns first.
 
-A pass runs in float32 on the device of its inputs. :func:`roundoff` bounds what that can hide.
+A pass runs in float32 on the device of its inputs. :func:`roundoff` bounds what that can hide. Rows
+are independent of each other: processes can share a pass by taking some of the rows each.
 """
 
 from __future__ import annotations
