@@ -471,15 +471,22 @@ def test_the_bound_of_a_look_comes_first(rng):
 
 
 @pytest.mark.parametrize("d", [2, 16])
-def test_potentials_that_are_good_spare_a_look(d, rng, monkeypatch):
-    """As in Algorithm 1: after a correction the same targets are still the right ones."""
+def test_potentials_that_are_good_spare_looks(d, rng, monkeypatch):
+    """A look on a sample says that they are, one at all pairs does the rest."""
     x, y = torch.randn(2, 1000, d, generator=rng, dtype=torch.float64)
     T = exact_map(0.5 * x, y)
     moved = 0.25 * x + 0.5 * y[T.index]
-    count = []
+    h = (T.h - y.square().sum(1) / 2) / 2  # proves the same map optimal for the moved cloud
+    rows = []
     real = candidates_module.look
-    monkeypatch.setattr(start_module, "look", lambda *a: count.append(1) or real(*a))
-    again = exact_map(moved, y, h0=(T.h - y.square().sum(1) / 2) / 2)
+    monkeypatch.setattr(start_module, "SAMPLE", 100)
+    monkeypatch.setattr(start_module, "look", lambda *a: rows.append(len(a[0])) or real(*a))
+    again = exact_map(moved, y, h0=h)
     assert torch.equal(again.index, T.index)
     assert again.certified
-    assert len(count) == 1
+    assert rows == [100, 1000]
+    rows.clear()
+    poor = h + torch.randn(1000, generator=rng, dtype=torch.float64)
+    assert torch.equal(exact_map(moved, y, h0=poor).index, T.index)
+    assert rows[:2] == [100, 1000]
+    assert len(rows) >= 2
