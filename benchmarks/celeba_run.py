@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import machine
 import numpy as np
 import torch
 from PIL import Image
@@ -25,23 +26,6 @@ from PIL import Image
 from mcmcot_lite import Settings, celeba_generator, data, distance_to_prior, fit, mse, reconstruct
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-
-
-def device_name(device: str) -> str:
-    """The GPU's name, or the CPU's model and core count."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    cpu = Path("/proc/cpuinfo")
-    models = (
-        [
-            line.split(":")[1].strip()
-            for line in cpu.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        if cpu.exists()
-        else []
-    )
-    return f"{models[0] if models else platform.machine()}, {torch.get_num_threads()} threads"
 
 
 def sheet(pictures: torch.Tensor, columns: int) -> np.ndarray:
@@ -113,7 +97,7 @@ def main() -> None:
         )
         record = dict(
             command=vars(a),
-            device=device_name(device),
+            device=machine.name(device),
             torch=torch.__version__,
             numpy=np.__version__,
             pot=version("pot"),

@@ -22,6 +22,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import machine
 import torch
 from torch import Tensor, nn
 
@@ -130,7 +131,7 @@ def main() -> None:
         "samples": SAMPLES,
         "classifier_accuracy": float(hit.double().mean()),
         "frechet_of_real": frechet_distance(halves[0], real),
-        "machine": f"{platform.processor() or platform.machine()}, 1 thread",
+        "machine": machine.name(),
         "python": platform.python_version(),
         "torch": version("torch"),
         "pot": version("pot"),

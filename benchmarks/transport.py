@@ -25,6 +25,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import machine
 import numpy as np
 import torch
 
@@ -263,14 +264,12 @@ GROUPS: dict[str, list[tuple[str, str, int, int]]] = {
 
 def environment(device: str) -> dict[str, object]:
     """Machine, versions, date."""
-    cpu = Path("/proc/cpuinfo")
-    lines = cpu.read_text().splitlines() if cpu.exists() else []
-    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    torch.set_num_threads(THREADS)
     packages = ["torch", "numpy", "scipy", "pot"]
     packages += ["lapx"] if importlib.util.find_spec("lap") else []
     return {
-        "machine": f"{models[0] if models else platform.machine()}, {THREADS} threads",
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "machine": machine.name(),
+        "device": machine.name("cuda") if device == "cuda" else "cpu",
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "date": dt.datetime.now(dt.UTC).date().isoformat(),

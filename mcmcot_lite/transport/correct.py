@@ -11,12 +11,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.transport.auction import auction_map
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.exact import exact_map
-from mcmcot_lite.transport.limits import (
-    check_gap,
-    check_memory,
-    check_time_limit,
-    memory_needed,
-)
+from mcmcot_lite.transport.limits import check_gap, check_time_limit, memory_needed
 from mcmcot_lite.transport.result import TransportMap
 from mcmcot_lite.transport.scores import check_clouds, check_h
 from mcmcot_lite.transport.semidual import check_eps, semidual_map
@@ -54,7 +49,8 @@ def transport(
         h0: warm start from an earlier result's ``h``, for the same targets.
         time_limit: seconds; the best so far is returned when they have passed. Not used by
             ``"semidual"``, which ends by its own limit of steps.
-        memory: MiB that may be allocated; the exact solver is checked against it.
+        memory: MiB that the exact solver may allocate; it ends with the best so far where its graph
+            would grow beyond.
         progress: show a tqdm bar.
 
     Raises:
@@ -76,9 +72,10 @@ def transport(
     if method == "auto":
         method, reason = _choose(z, gap, memory)
     if method == "exact":
-        check_memory(memory, *z.shape)
         try:
-            T = exact_map(z_hat, z, gap=gap, h0=h0, time_limit=time_limit, progress=progress)
+            T = exact_map(
+                *(z_hat, z), gap=gap, h0=h0, time_limit=time_limit, memory=memory, progress=progress
+            )
             return replace(T, reason=reason)
         except RuntimeError as error:
             if not reason.startswith("exact"):

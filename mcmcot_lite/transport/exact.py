@@ -21,7 +21,12 @@ from mcmcot_lite.transport.clock import Clock, TimeUp
 from mcmcot_lite.transport.gaussian import brenier, gelbrich
 from mcmcot_lite.transport.generation import assignments
 from mcmcot_lite.transport.graph import Floats, Ints, inner_products, staircase
-from mcmcot_lite.transport.limits import check_gap, check_memory, check_time_limit
+from mcmcot_lite.transport.limits import (
+    check_gap,
+    check_memory,
+    check_time_limit,
+    memory_needed,
+)
 from mcmcot_lite.transport.line import sorted_match
 from mcmcot_lite.transport.result import TransportMap, mean_cost
 from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, proof
@@ -54,8 +59,9 @@ def exact_map(
             the same targets.
         time_limit: seconds; the best map and bound so far are returned when they have passed, with
             ``status`` "time limit".
-        memory: MiB that may be allocated; refused before the work when :func:`memory_needed` says
-            more.
+        memory: MiB that may be allocated: refused before the work when :func:`memory_needed` says
+            more; where the graph would grow beyond it, the best so far is returned, with ``status``
+            "memory limit".
         progress: show a tqdm bar, one step a round.
 
     Returns:
@@ -80,7 +86,7 @@ def exact_map(
     p, q = (torch.randperm(n, generator=rng).to(z.device) for _ in range(2))
     scores = Scores(z_hat.detach()[p], z.detach()[q])
     start = None if h0 is None else scores.inner(h0[q])
-    found = _solve(scores, gap, start, clock, progress)
+    found = _solve(scores, gap, start, clock, memory, progress)
     bijection = torch.empty_like(p)
     bijection[p] = q[torch.from_numpy(found.match).to(p.device)]
     inner = torch.from_numpy(found.h).to(z.device)
@@ -122,7 +128,14 @@ class _Best:
     status: str = "time limit"
 
 
-def _solve(scores: Scores, gap: float, h0: Tensor | None, clock: Clock, progress: bool) -> _Best:
+def _solve(
+    scores: Scores,
+    gap: float,
+    h0: Tensor | None,
+    clock: Clock,
+    memory: float | None,
+    progress: bool,
+) -> _Best:
     """One of the three ways, or what is left of it when the time is up."""
     best = _without_looking(scores.x, scores.y)
     bar = tqdm(desc=f"exact transport, n = {scores.n:,}", unit=" rounds", disable=not progress)
@@ -135,7 +148,7 @@ def _solve(scores: Scores, gap: float, h0: Tensor | None, clock: Clock, progress
             with clock.phase("assign"):
                 best = _dense(scores)
         else:
-            _search(scores, gap, h0, best, clock, bar)
+            _search(scores, gap, h0, best, clock, memory, bar)
     except TimeUp:
         pass
     finally:
@@ -170,7 +183,13 @@ def _without_looking(x: Tensor, y: Tensor) -> _Best:
 
 
 def _search(
-    scores: Scores, gap: float, h0: Tensor | None, best: _Best, clock: Clock, bar: tqdm[NoReturn]
+    scores: Scores,
+    gap: float,
+    h0: Tensor | None,
+    best: _Best,
+    clock: Clock,
+    memory: float | None,
+    bar: tqdm[NoReturn],
 ) -> None:
     """Column generation; keeps the best map and the best bound in ``best``."""
     at = first_graph(scores.x, scores.y, h0, clock)
@@ -187,4 +206,8 @@ def _search(
         bar.set_postfix_str(f"gap={best.history[-1]:.1e}", refresh=False)
         if step.violated == 0 or 0 <= room <= gap * primal:
             best.status = "gap reached" if step.violated and gap > 0 else "optimal"
+            return
+        after = best.edges + max(0, step.violated)
+        if memory is not None and memory_needed(scores.n, scores.d, after) > memory:
+            best.status = "memory limit"
             return

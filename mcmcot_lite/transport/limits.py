@@ -6,6 +6,10 @@ from mcmcot_lite import checks
 
 __all__ = ["check_gap", "check_memory", "check_time_limit", "memory_needed"]
 
+# Bytes of memory_needed: at all, for a coordinate, for a point, for a pair of the graph.
+BASE, COORDINATE, POINT, PAIR = 40 << 20, 40, 1_500, 330
+FIRST = 25  # pairs a point in the first graph: 16 of its own, some of the columns
+
 
 def check_gap(gap: float) -> float:
     """A relative gap: in [0, 1)."""
@@ -42,11 +46,19 @@ def check_memory(memory: float | None, n: int, d: int) -> None:
         )
 
 
-def memory_needed(n: int, d: int) -> float:
-    """MiB to allow :func:`exact_map` beyond its inputs; an estimate, not a promise.
+def memory_needed(n: int, d: int, edges: int | None = None) -> float:
+    """MiB that :func:`exact_map` allocates at most beyond its inputs.
 
-    Clouds in two precisions, candidates, the graph, and the network simplex: bytes that grow like
-    n (90 d + 6,000). Sources in tight clusters need larger graphs, and up to twice as much in low
-    dimension. ``benchmarks/transport.py`` measures it.
+    Bytes grow like n (a d + b) + c edges: the clouds in two precisions, the bounds of a look at all
+    pairs, and for each pair of the sparse graph its ends, benefit, orders, and a place in POT's
+    network simplex. Rounds that add many pairs, as for sources in tight clusters, need more: hence
+    ``exact_map(memory=)`` asks again before each.
+
+    Args:
+        n, d: of the clouds.
+        edges: pairs in the graph; None for as many as the first graph may have.
+
+    The factors were measured: ``results/transport.json`` holds the peak of each solve.
     """
-    return 60 + n * (90 * d + 6_000) / 2**20
+    edges = FIRST * n if edges is None else edges
+    return (BASE + n * (COORDINATE * d + POINT) + PAIR * edges) / 2**20

@@ -29,7 +29,8 @@ class TransportMap:
         steps: iterations made; rounds of column generation for ``"exact"``.
         method: name of the solver.
         status: how it ended, in words: ``"optimal"``, ``"gap reached"``, ``"time limit"``,
-            ``"not proven"`` (no better pair is left, but rounding hides the last digits), ...
+            ``"memory limit"``, ``"not proven"`` (no better pair is left, but rounding hides the
+            last digits), ...
         certified: primal and dual, both from all pairs in float64, prove the goal: gap <= goal
             primal, up to float tolerance (:func:`mcmcot_lite.transport.certify`
             checks it independently).

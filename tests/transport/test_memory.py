@@ -5,6 +5,9 @@ NumPy and POT only see blocks that were tensors before.
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +20,7 @@ from mcmcot_lite.transport import (
     dual_value,
     exact_map,
     laguerre_cells,
+    limits,
     memory_needed,
     mix,
     semidual_map,
@@ -25,6 +29,7 @@ from mcmcot_lite.transport import (
 from mcmcot_lite.transport import auction as auction_module
 
 LIMIT = 2000 * 2000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Largest(TorchDispatchMode):
@@ -116,3 +121,33 @@ def test_a_budget_of_memory_is_kept_before_the_work():
     assert T.method == "auction"
     assert "needs" in T.reason
     assert exact_map(z_hat, z, gap=0.5, memory=need + 1).certified
+
+
+@pytest.mark.parametrize("solve", [exact_map, transport])
+def test_a_graph_that_outgrows_the_budget_ends_the_work(solve, rng):
+    """Sources on ten points: their graph grows round after round."""
+    z = torch.randn(1500, 20, generator=rng)
+    z_hat = z[torch.arange(1500) % 10] * 0.5
+    kept = z_hat.clone()
+    whole = exact_map(z_hat, z)
+    assert whole.edges > limits.FIRST * 1500, "not the case this test is about"
+    T = solve(z_hat, z, memory=memory_needed(1500, 20) + 0.01)
+    assert (T.method, T.status, T.certified) == ("exact", "memory limit", False)
+    assert T.edges < whole.edges
+    found = certify(z_hat, z, T)
+    assert found.one_to_one
+    assert found.agrees
+    assert T.dual <= whole.primal * (1 + 1e-9)
+    assert T.primal >= whole.primal * (1 - 1e-9)
+    assert torch.equal(z_hat, kept)
+
+
+def test_memory_needed_was_never_exceeded():
+    """In any solve of the benchmark."""
+    record = json.loads((ROOT / "results" / "transport.json").read_text())["groups"]
+    rows = [r for group in record.values() for r in group["rows"] if "edges" in r and "MiB" in r]
+    rows = [r for r in rows if r["solver"].startswith("exact")]
+    assert len(rows) > 50
+    for r in rows:
+        edges = max(limits.FIRST, r["edges"]) * r["n"]
+        assert r["MiB"] <= memory_needed(r["n"], r["d"], edges), r
