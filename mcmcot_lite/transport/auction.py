@@ -6,6 +6,9 @@ the old owner is free again. When all have a target, each is within e of its bes
 is within e of the optimum. Prices from a large e start the next phase with a smaller one
 (Bertsekas, 1988).
 
+No case was found where it beats :func:`~.exact_map`: it took 6 to 40 times as long at n = 10,000.
+It needs neither graph nor POT, and less memory.
+
 All free sources bid at once. Each keeps a list of its best targets, made in one look at all of
 them, with the value of the best one left out. Prices only rise, so a bid from the list is right as
 long as its value stays above that bound; only then must the source look at all targets again.
@@ -23,10 +26,10 @@ from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
 from mcmcot_lite.transport.clock import Clock, TimeUp
-from mcmcot_lite.transport.gaussian import brenier, gelbrich
+from mcmcot_lite.transport.gaussian import bounded
 from mcmcot_lite.transport.limits import check_gap, check_time_limit
 from mcmcot_lite.transport.result import TransportMap, mean_cost
-from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, proof
+from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, plain, proof
 
 __all__ = ["auction_map"]
 
@@ -78,15 +81,14 @@ def auction_map(
         h = scores.inner(h0)
     typical = scores.d**0.5  # both clouds have unit mean square entries
     auction = _Auction(scores, h, clock)
-    far = brenier(scores.x, scores.y)  # a bound before the first look, see gelbrich
-    ceiling = gelbrich(scores.x, scores.y)
+    far, ceiling = bounded(scores.x, scores.y)  # before the first look
     best = _Outcome(torch.arange(scores.n, device=z.device), inf, -inf, far - far.mean(), ceiling)
     history: list[float] = []
     status, e = "time limit", typical / FACTOR
     bar = tqdm(desc=f"auction, n = {scores.n:,}", unit=" phases", disable=not progress)
     try:
         while True:
-            with clock.phase("bids"):
+            with clock.phase("bids"), plain(z.device):
                 auction.phase(e)
             with clock.phase("bound"):
                 _keep_map(best, auction, scores, z_hat, z)
@@ -165,8 +167,10 @@ class _Auction:
         self.owner = torch.full((n,), -1, dtype=torch.long, device=device)
         size = min(LIST, n)
         self.listed = torch.zeros(n, size, dtype=torch.long, device=device)
-        self.worth = torch.zeros(n, size, device=device)  # <x_i, y_j> of the listed targets
-        self.bound = torch.full((n,), torch.inf, device=device)  # inf: no list yet
+        self.worth = torch.zeros(
+            n, size, dtype=torch.float32, device=device
+        )  # <x_i, y_j> of the listed targets
+        self.bound = torch.full((n,), torch.inf, dtype=torch.float32, device=device)  # no list
         self.rounds = 0
 
     def phase(self, e: float) -> None:

@@ -45,8 +45,11 @@ def look(x: Tensor, y: Tensor, h: Floats, clock: Clock, groups: int = GROUPS) ->
     random directions, times JITTER, are a noise for each pair that breaks ties, costs nothing, and
     is far below the differences that matter.
     """
-    rng = torch.Generator().manual_seed(0)
-    u, v = (torch.randn(len(t), 8, generator=rng, dtype=t.dtype).to(t.device) for t in (x, y))
+    rng = torch.Generator("cpu").manual_seed(0)
+    u, v = (
+        torch.randn(len(t), 8, generator=rng, dtype=t.dtype, device="cpu").to(t.device)
+        for t in (x, y)
+    )
     size = JITTER * float(x.square().sum(1).median().sqrt() * y.square().sum(1).median().sqrt())
     u, v = (t / t.square().sum(1, keepdim=True).sqrt() for t in (u, v))
     x, y = torch.cat([x, size * u], 1), torch.cat([y, v], 1)

@@ -11,10 +11,11 @@ from mcmcot_lite import checks
 from mcmcot_lite.transport.auction import auction_map
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.exact import exact_map
-from mcmcot_lite.transport.limits import check_gap, check_time_limit, memory_needed
+from mcmcot_lite.transport.limits import check_gap, check_memory, check_time_limit, memory_needed
 from mcmcot_lite.transport.result import TransportMap
 from mcmcot_lite.transport.scores import check_clouds, check_h
 from mcmcot_lite.transport.semidual import check_eps, semidual_map
+from mcmcot_lite.transport.simplex import SolverError
 
 __all__ = ["METHODS", "check_alpha", "mix", "transport"]
 
@@ -60,6 +61,7 @@ def transport(
     check_clouds(z_hat, z)
     gap, eps = check_gap(gap), check_eps(eps)
     check_time_limit(time_limit)
+    memory = check_memory(memory)
     checks.boolean("progress", progress)
     if h0 is not None:
         check_h("h0", h0, z)
@@ -77,7 +79,7 @@ def transport(
                 *(z_hat, z), gap=gap, h0=h0, time_limit=time_limit, memory=memory, progress=progress
             )
             return replace(T, reason=reason)
-        except RuntimeError as error:
+        except SolverError as error:
             if not reason.startswith("exact"):
                 raise
             reason, time_limit = f"auction, since the exact solver failed: {error}", clock.left

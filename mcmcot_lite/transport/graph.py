@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcmcot_lite.transport.gaussian import eigen
+from mcmcot_lite.transport.gaussian import directions, eigen
 
 __all__ = ["Floats", "Graph", "Ints", "inner_products", "staircase"]
 
@@ -83,9 +83,10 @@ def inner_products(x: Tensor, y: Tensor, row: Ints, column: Ints) -> Floats:
 
 def staircase(x: Tensor, y: Tensor, a: Floats, b: Floats) -> tuple[Ints, Ints]:
     """Edges of a feasible plan: both clouds in order along x's widest direction, mass by mass."""
-    axis = eigen(x.mT @ x)[1][:, -1]
-    i = torch.argsort(x @ axis).cpu().numpy()
-    j = torch.argsort(y @ axis).cpu().numpy()
+    u, v = directions(x, y)
+    axis = eigen(u.mT @ u)[1][:, -1]
+    i = torch.argsort(u @ axis).cpu().numpy()
+    j = torch.argsort(v @ axis).cpu().numpy()
     full_a, full_b = np.cumsum(a[i]), np.cumsum(b[j])
     cuts = np.union1d(full_a, full_b) - 0.5  # masses are whole numbers
     return i[np.searchsorted(full_a, cuts)], j[np.searchsorted(full_b, cuts)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from mcmcot_lite import checks
+from mcmcot_lite.transport.gaussian import MOST
 
-__all__ = ["check_gap", "check_memory", "check_time_limit", "memory_needed"]
+__all__ = ["check_enough", "check_gap", "check_memory", "check_time_limit", "memory_needed"]
 
 # Bytes of memory_needed: at all, for a coordinate, for a point, for a pair of the graph.
-BASE, COORDINATE, POINT, PAIR = 40 << 20, 40, 1_500, 330
+BASE, COORDINATE, POINT, PAIR = 40 << 20, 80, 1_500, 330
 FIRST = 25  # pairs a point in the first graph: 16 of its own, some of the columns
 
 
@@ -31,13 +32,17 @@ def check_time_limit(time_limit: float | None) -> None:
         checks.number("time_limit", time_limit, above=0.0, closed=(True, False), remedy=remedy)
 
 
-def check_memory(memory: float | None, n: int, d: int) -> None:
-    """MiB, or None; at least what is needed."""
+def check_memory(memory: float | None) -> float | None:
+    """MiB, or None."""
     if memory is None:
-        return
-    memory = checks.number("memory", memory, above=0.0, remedy="Give MiB, or None for no limit.")
+        return None
+    return checks.number("memory", memory, above=0.0, remedy="Give MiB, or None for no limit.")
+
+
+def check_enough(memory: float | None, n: int, d: int) -> None:
+    """At least what is needed to begin."""
     need = memory_needed(n, d)
-    if need > memory:
+    if memory is not None and need > memory:
         raise checks.fail(
             "memory",
             f"must be at least {need:.0f} MiB for n = {n} and d = {d}",
@@ -50,9 +55,9 @@ def memory_needed(n: int, d: int, edges: int | None = None) -> float:
     """MiB that :func:`exact_map` allocates at most beyond its inputs.
 
     Bytes grow like n (a d + b) + c edges: the clouds in two precisions, the bounds of a look at all
-    pairs, and for each pair of the sparse graph its ends, benefit, orders, and a place in POT's
-    network simplex. Rounds that add many pairs, as for sources in tight clusters, need more: hence
-    ``exact_map(memory=)`` asks again before each.
+    pairs, covariances, and for each pair of the sparse graph its ends, benefit, orders, and a place
+    in POT's network simplex. Rounds that add many pairs, as for sources in tight clusters, need
+    more: hence ``exact_map(memory=)`` asks again before each.
 
     Args:
         n, d: of the clouds.
@@ -61,4 +66,6 @@ def memory_needed(n: int, d: int, edges: int | None = None) -> float:
     The factors were measured: ``results/transport.json`` holds the peak of each solve.
     """
     edges = FIRST * n if edges is None else edges
-    return (BASE + n * (COORDINATE * d + POINT) + PAIR * edges) / 2**20
+    few = min(d, MOST)  # directions whose covariances are made
+    shapes = 160 * few**2 + (24 * d * MOST if d > MOST else 0)
+    return (BASE + n * (COORDINATE * d + POINT) + shapes + PAIR * edges) / 2**20

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mcmcot_lite.transport.candidates import candidates
 from mcmcot_lite.transport.clock import Clock
-from mcmcot_lite.transport.gaussian import clipped, eigen, spectrum
+from mcmcot_lite.transport.gaussian import clipped, directions, eigen, spectrum
 from mcmcot_lite.transport.generation import plans
 from mcmcot_lite.transport.graph import Floats, Ints
 from mcmcot_lite.transport.scan import peaks
@@ -32,7 +32,7 @@ ROUNDS = 6  # of column generation at a level; one or two do unless sources lie 
 
 def effective_dimension(x: Tensor, y: Tensor) -> float:
     """How many directions share the mean score: (sum w)^2 / sum w^2 of their weights w."""
-    w = spectrum(clipped(x), clipped(y))
+    w = spectrum(*directions(clipped(x), clipped(y)))
     return float(w.sum().square() / w.square().sum()) if bool((w > 0).any()) else 0.0
 
 
@@ -41,7 +41,8 @@ def multiscale(x: Tensor, y: Tensor, clock: Clock) -> Floats:
     sizes = [BRANCH]
     while len(x) / sizes[-1] > COARSEST:
         sizes.append(sizes[-1] * BRANCH)
-    along = weights(clipped(y)), weights(clipped(x))
+    u, v = directions(x, y)
+    along = u @ weights(clipped(v)), v @ weights(clipped(u))
     X, Y, a, b = _level(x, y, along, sizes[-1])
     h = dense_flow(X, Y, a, b)
     f = (X @ Y.mT + torch.from_numpy(h).to(X)).max(1).values
@@ -74,9 +75,12 @@ def weights(y: Tensor) -> Tensor:
 def _level(
     x: Tensor, y: Tensor, along: tuple[Tensor, Tensor], size: int
 ) -> tuple[Tensor, Tensor, Floats, Floats]:
-    """Centres and masses of the cells of about ``size`` points of both clouds, shuffled."""
-    X, a = _centres(x, cells(x @ along[0], size))
-    Y, b = _centres(y, cells(y @ along[1], size))
+    """Centres and masses of the cells of about ``size`` points of both clouds, shuffled.
+
+    ``along`` are coordinates of the clouds in which the cells are cut.
+    """
+    X, a = _centres(x, cells(along[0], size))
+    Y, b = _centres(y, cells(along[1], size))
     return X, Y, a, b
 
 
@@ -85,7 +89,9 @@ def _centres(x: Tensor, cell: Ints) -> tuple[Tensor, Floats]:
     count = torch.bincount(label)
     total = torch.zeros(len(count), x.shape[1], dtype=x.dtype, device=x.device)
     total.index_add_(0, label, x)
-    order = torch.randperm(len(count), generator=torch.Generator().manual_seed(0)).to(x.device)
+    order = torch.randperm(
+        len(count), generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+    ).to(x.device)
     return (total / count[:, None])[order], count[order].double().cpu().numpy()
 
 

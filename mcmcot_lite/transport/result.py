@@ -23,7 +23,8 @@ class TransportMap:
             the removed sources take the empty targets. Equal to ``index`` when nothing was removed.
         h: (n,) float64; potentials of Eq. (14), for uncentred scores, up to a constant.
         primal: mean of ||z_hat_i - z_bijection(i)||^2: at least the optimum.
-        dual: D(h): at most the optimum.
+        dual: a lower bound of the optimum that ``h`` proves: D(h), or a little less where a bound
+            from float32 scores was enough.
         removed: share of sources without a target, = share of empty cells.
         converged: the solver met its goal (removed <= eps; for the others, gap <= goal primal).
         steps: iterations made; rounds of column generation for ``"exact"``.
@@ -91,6 +92,7 @@ class TransportMap:
     def check(self, z_hat: Tensor, z: Tensor) -> None:
         """Refuses clouds that this map cannot belong to."""
         check_clouds(z_hat, z)
+        self._check_own()
         if len(self.index) != len(z_hat):
             raise checks.fail(
                 "z_hat and z",
@@ -98,6 +100,15 @@ class TransportMap:
                 f"n = {len(z_hat)}",
                 "Compute the map from these clouds.",
             )
+
+    def _check_own(self) -> None:
+        """Fields that belong together, as no solver would leave them otherwise."""
+        n, remedy = len(self.index), "Take the map as a solver returned it."
+        for name, value in (("T.index", self.index), ("T.bijection", self.bijection)):
+            ok = isinstance(value, Tensor) and value.dtype == torch.long and value.shape == (n,)  # pyright: ignore[reportUnnecessaryIsInstance]
+            rule = f"must be a torch.long tensor of shape ({n},)"
+            checks.require(ok, name, rule, checks.shown(value), remedy)
+        checks.tensor("T.h", self.h, shape=(n,), finite=False, remedy=remedy)
 
 
 def mean_cost(z_hat: Tensor, z: Tensor, bijection: Tensor) -> float:

@@ -84,7 +84,10 @@ def roundoff(x: Tensor, y: Tensor, h: Tensor, dtype: torch.dtype = torch.float32
     """
     u = 2.0**-53
     if dtype == torch.float32:
-        u = UNIT[torch.get_float32_matmul_precision()]
+        try:
+            u = UNIT[torch.get_float32_matmul_precision()]
+        except RuntimeError:  # set for one backend alone: it does not say which, so the worst
+            u = UNIT["medium"]
         if torch.backends.cuda.matmul.allow_tf32 and x.device.type == "cuda":
             u = max(u, UNIT["high"])
     longest = y.square().sum(1).max().sqrt()

@@ -17,6 +17,8 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +35,7 @@ __all__ = [
     "check_h",
     "dual_value",
     "laguerre_cells",
+    "plain",
     "proof",
 ]
 
@@ -91,6 +94,14 @@ class Scores:
                 f"entries up to {max(float(a.abs().max()), float(b.abs().max())):.3g}",
                 "Scale both clouds down.",
             )
+        for cloud, std in ((self.x, std_a), (self.y, std_b)):
+            if float(std) < 1e-140 and bool((cloud != 0).any()):
+                raise checks.fail(
+                    "z_hat and z",
+                    "must have squared distances that float64 can hold",
+                    f"a cloud with entries within {float(cloud.abs().max()):.3g} of its mean",
+                    "Scale both clouds up.",
+                )
         self.tilt = self.y @ mean_a
         if std_a > 0:
             self.x = self.x / std_a
@@ -138,12 +149,16 @@ class Proof:
     Attributes:
         gap: mean cost of the map minus D(h), at least the distance to the optimum.
         rounding: what float64 may feign of a gap.
-        allowed: largest gap that counts as the goal reached: ``goal`` times the primal cost, 1e-10
-            of the primal cost of the centred clouds, and the rounding.
+        excused: what no goal must pay for: 1e-10 of the primal cost of the centred clouds, and the
+            rounding. Where one point lies 1e6 away that cost is nearly all its own, and the others
+            are proven only up to 1e-10 of it.
+        allowed: largest gap that counts as the goal reached: ``goal`` times the primal cost, and
+            what is excused.
     """
 
     gap: float
     rounding: float
+    excused: float
     allowed: float
 
     @property
@@ -168,8 +183,16 @@ def proof(scores: Scores, gain: float, ceiling: float, h: Tensor, goal: float = 
     rounding = 128 * scores.unit * float(roundoff(scores.x, scores.y, h, torch.float64).mean())
     rounding += 32 * u * scores.offset * scores.d * (spread**0.5 + u * scores.offset)
     centred = max(0.0, spread - 2 * scores.unit * gain)
-    allowed = goal * (centred + scores.shift) + 1e-10 * centred + rounding
-    return Proof(2 * scores.unit * (ceiling - gain), rounding, allowed)
+    excused = 1e-10 * centred + rounding
+    allowed = goal * (centred + scores.shift) + excused
+    return Proof(2 * scores.unit * (ceiling - gain), rounding, excused, allowed)
+
+
+@contextmanager
+def plain(device: torch.device) -> Generator[None, None, None]:
+    """Context without the autocast that a user may have set."""
+    with torch.autocast(device.type, enabled=False):
+        yield
 
 
 def laguerre_cells(z_hat: Tensor, z: Tensor, h: Tensor) -> Tensor:

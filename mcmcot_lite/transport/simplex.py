@@ -17,9 +17,13 @@ from torch import Tensor
 from mcmcot_lite.transport.clock import Clock, TimeUp
 from mcmcot_lite.transport.graph import Floats, Graph, Ints
 
-__all__ = ["assign", "dense_flow", "flow"]
+__all__ = ["SolverError", "assign", "dense_flow", "flow"]
 
 PIVOTS = 2_000  # a node: a bound far beyond what any solve here has needed
+
+
+class SolverError(RuntimeError):
+    """POT's solver gave up."""
 
 
 def assign(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,7 +38,7 @@ def assign(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     bijection = torch.as_tensor(plan.argmax(1), dtype=torch.long, device=x.device)
     one_each = bool((torch.bincount(bijection, minlength=n) == 1).all())
     if log["warning"] is not None or not one_each:
-        raise RuntimeError(f"POT's exact solver failed on n = {n}: {log['warning']}")
+        raise SolverError(f"POT's exact solver failed on n = {n}: {log['warning']}")
     return bijection, torch.as_tensor(log["v"], dtype=torch.float64, device=x.device)
 
 
@@ -42,7 +46,7 @@ def dense_flow(x: Tensor, y: Tensor, a: Floats, b: Floats) -> Floats:
     """Optimal potentials of the columns, (n,), on all pairs of few rows and columns with masses."""
     _, log = _emd(a, b, -(x @ y.mT).cpu().numpy(), 10**9)
     if log["warning"] is not None:
-        raise RuntimeError(f"POT's exact solver failed on {len(x)} rows: {log['warning']}")
+        raise SolverError(f"POT's exact solver failed on {len(x)} rows: {log['warning']}")
     return log["v"]
 
 
@@ -60,7 +64,7 @@ def flow(graph: Graph, h: Floats, a: Floats, b: Floats, clock: Clock) -> tuple[I
 
     Raises:
         TimeUp: at the limit.
-        RuntimeError: when POT fails.
+        SolverError: when POT fails.
     """
     from scipy.sparse import coo_array
 
@@ -69,7 +73,7 @@ def flow(graph: Graph, h: Floats, a: Floats, b: Floats, clock: Clock) -> tuple[I
     table = coo_array((cost, (graph.row, graph.column)), shape=(graph.m, graph.n))
     plan, log = _in_thread(clock, a, b, table, PIVOTS * (graph.m + graph.n))
     if log["warning"] is not None:
-        raise RuntimeError(f"POT's network simplex failed on {graph.m} rows: {log['warning']}")
+        raise SolverError(f"POT's network simplex failed on {graph.m} rows: {log['warning']}")
     used = plan.data > 0.5
     key = plan.row[used].astype(np.int64) * graph.n + plan.col[used]
     edges = np.searchsorted(graph.key, np.sort(key))

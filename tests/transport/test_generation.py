@@ -17,7 +17,7 @@ from mcmcot_lite.transport import start as start_module
 from mcmcot_lite.transport.candidates import candidates, look, refined
 from mcmcot_lite.transport.clock import Clock
 from mcmcot_lite.transport.duals import lowered
-from mcmcot_lite.transport.gaussian import brenier, gelbrich
+from mcmcot_lite.transport.gaussian import bounded, brenier, spectrum
 from mcmcot_lite.transport.generation import assignments
 from mcmcot_lite.transport.graph import Graph, staircase
 from mcmcot_lite.transport.multiscale import cells, multiscale
@@ -325,7 +325,9 @@ def test_gelbrich_bounds_every_pairing_and_is_reached_by_gaussians(rng):
     y = y - y.mean(0)
     T = exact_map(x, y)
     gain = float((x * y[T.index]).sum(1).mean())
-    assert gain <= gelbrich(x, y)
+    gelbrich = float(spectrum(x, y).sum())
+    assert gain <= bounded(x, y)[1]
+    assert bounded(x, y)[1] == pytest.approx(gelbrich, rel=1e-6)
     # y -> M y maps the law of y to that of x, so x = M y paired with y attains the bound.
     h = brenier(x, y)
     M = torch.zeros(4, 4, dtype=torch.float64)
@@ -336,7 +338,7 @@ def test_gelbrich_bounds_every_pairing_and_is_reached_by_gaussians(rng):
             M[i, j] = (quadratic(e + f) - quadratic(e) - quadratic(f)) / 2
     linear = y @ M
     torch.testing.assert_close(linear.mT @ linear / 500, x.mT @ x / 500)
-    assert float((linear * y).sum(1).mean()) == pytest.approx(gelbrich(x, y), rel=1e-6)
+    assert float((linear * y).sum(1).mean()) == pytest.approx(gelbrich, rel=1e-6)
     torch.testing.assert_close(h, -(linear * y).sum(1) / 2)
 
 
@@ -490,3 +492,18 @@ def test_potentials_that_are_good_spare_looks(d, rng, monkeypatch):
     assert torch.equal(exact_map(moved, y, h0=poor).index, T.index)
     assert rows[:2] == [100, 1000]
     assert len(rows) >= 2
+
+
+@pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 1500), (1300, 1100)])
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_first_bound_belongs_to_its_potentials(n, d, flat, rng):
+    """E(h) of the start never exceeds the ceiling that comes with it."""
+    x, y = torch.randn(2, n, d, generator=rng, dtype=torch.float64)
+    if flat:  # each varies where the other does not
+        x[:, : d // 2 + 1], y[:, d // 2 + 1 :] = 0.0, 0.0
+    x, y = x - x.mean(0), y - y.mean(0)
+    h, ceiling = bounded(x, y)
+    value = float((x @ y.mT + h).max(1).values.mean() - h.mean())
+    assert value <= ceiling + 1e-9 * (x.square().sum(1).mean() + y.square().sum(1).mean())
+    if not flat:
+        assert ceiling < float((x.square().sum(1) + y.square().sum(1)).mean()) / 2 + 1e-9
