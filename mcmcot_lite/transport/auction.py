@@ -6,8 +6,8 @@ the old owner is free again. When all have a target, each is within e of its bes
 is within e of the optimum. Prices from a large e start the next phase with a smaller one
 (Bertsekas, 1988).
 
-No case was found where it beats :func:`~.exact_map`: it took 6 to 40 times as long at n = 10,000.
-It needs neither graph nor POT, and less memory.
+No case was found where it beats :func:`~.exact_map`: it took 6 to 40 times as long at n = 10,000
+(``results/transport.json``). But it needs neither a graph nor POT.
 
 All free sources bid at once. Each keeps a list of its best targets, made in one look at all of
 them, with the value of the best one left out. Prices only rise, so a bid from the list is right as
@@ -167,10 +167,9 @@ class _Auction:
         self.owner = torch.full((n,), -1, dtype=torch.long, device=device)
         size = min(LIST, n)
         self.listed = torch.zeros(n, size, dtype=torch.long, device=device)
-        self.worth = torch.zeros(
-            n, size, dtype=torch.float32, device=device
-        )  # <x_i, y_j> of the listed targets
-        self.bound = torch.full((n,), torch.inf, dtype=torch.float32, device=device)  # no list
+        # <x_i, y_j> of the listed targets, and the value of the best one left out: no list yet
+        self.worth = torch.zeros(n, size, dtype=torch.float32, device=device)
+        self.bound = torch.full((n,), torch.inf, dtype=torch.float32, device=device)
         self.rounds = 0
 
     def phase(self, e: float) -> None:

@@ -60,7 +60,7 @@ def certify(z_hat: Tensor, z: Tensor, T: TransportMap, *, gap: float | None = No
             "T", "must be a TransportMap", type(T).__name__, "Call exact_map first.", TypeError
         )
     T.check(z_hat, z)
-    goal = check_gap(T.goal if gap is None else gap)
+    goal = check_gap(T.goal, "T.goal") if gap is None else check_gap(gap)
     n, index, bijection = len(z), T.index.cpu(), T.bijection.cpu()
     whole = torch.equal(bijection.sort().values, torch.arange(n))
     one_to_one = whole and bool(((index == bijection) | (index == -1)).all())

@@ -12,10 +12,10 @@ BASE, COORDINATE, POINT, PAIR = 40 << 20, 80, 1_500, 330
 FIRST = 25  # pairs a point in the first graph: 16 of its own, some of the columns
 
 
-def check_gap(gap: float) -> float:
+def check_gap(gap: float, name: str = "gap") -> float:
     """A relative gap: in [0, 1)."""
     return checks.number(
-        "gap",
+        name,
         gap,
         above=0.0,
         below=1.0,

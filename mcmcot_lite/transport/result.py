@@ -32,8 +32,8 @@ class TransportMap:
         status: how it ended, in words: ``"optimal"``, ``"gap reached"``, ``"time limit"``,
             ``"memory limit"``, ``"not proven"`` (no better pair is left, but rounding hides the
             last digits), ...
-        certified: primal and dual, both from all pairs in float64, prove the goal: gap <= goal
-            primal, up to float tolerance (:func:`mcmcot_lite.transport.certify`
+        certified: primal and dual prove the goal for all pairs: gap <= goal primal, up to float
+            tolerance (:func:`mcmcot_lite.transport.certify`
             checks it independently).
         goal: relative gap asked for; 0 is the optimum.
         reason: why :func:`mcmcot_lite.transport.transport` chose this solver.
