@@ -62,7 +62,12 @@ def gauss(n: int, d: int, r: np.random.Generator) -> np.ndarray:
     return r.normal(size=(n, d))
 
 
-CLOUDS = {f.__name__: f for f in (blobs, gauss, clusters, ring)}
+def heavy(n: int, d: int, r: np.random.Generator) -> np.ndarray:
+    """Student's t with three degrees of freedom: far points, and no independent coordinates."""
+    return r.normal(size=(n, d)) / np.sqrt(r.chisquare(3, size=(n, 1)) / 3)
+
+
+CLOUDS = {f.__name__: f for f in (blobs, gauss, clusters, ring, heavy)}
 
 
 def clouds(name: str, n: int, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -237,8 +242,11 @@ GROUPS: dict[str, list[tuple[str, str, int, int]]] = {
         ("auction", "blobs", 20_000, 2),
     ],
     "large": [
-        *((s, cloud, 60_000, 64) for cloud in ("blobs", "gauss") for s in ("exact", "exact 1e-3")),
-        ("exact 1e-3", "clusters", 60_000, 64),
+        *(
+            (s, cloud, 60_000, 64)
+            for cloud in ("blobs", "gauss", "heavy", "clusters")
+            for s in ("exact", "exact 1e-3")
+        ),
         ("exact", "blobs", 60_000, 30),
         ("exact 1e-3", "blobs", 60_000, 30),
     ],

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite.transport.clock import Clock
-from mcmcot_lite.transport.graph import Floats, Graph, staircase
+from mcmcot_lite.transport.graph import Floats, Graph, Ints, staircase
 from mcmcot_lite.transport.scan import peaks, roundoff
 
 __all__ = ["Look", "candidates", "look", "refined"]
@@ -35,6 +35,11 @@ class Look:
     def best(self) -> Floats:
         """Upper bounds of the row maxima, (m,)."""
         return (self.value.max(1).values.double() + self.slack).cpu().numpy()
+
+    def best_columns(self) -> Ints:
+        """Where the best of each row was seen, (m,)."""
+        best = self.column.gather(1, self.value.argmax(1, keepdim=True))
+        return best[:, 0].cpu().numpy()
 
 
 def look(x: Tensor, y: Tensor, h: Floats, clock: Clock, groups: int = GROUPS) -> Look:

@@ -8,6 +8,7 @@ dimension the optimal map sorts.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 from mcmcot_lite import checks
 from mcmcot_lite.transport.clock import Clock, TimeUp
 from mcmcot_lite.transport.gaussian import bounded
-from mcmcot_lite.transport.generation import assignments
+from mcmcot_lite.transport.generation import Round, assignments
 from mcmcot_lite.transport.graph import Floats, Ints, inner_products, staircase
 from mcmcot_lite.transport.limits import (
     check_enough,
@@ -32,11 +33,15 @@ from mcmcot_lite.transport.line import sorted_match
 from mcmcot_lite.transport.result import TransportMap, mean_cost
 from mcmcot_lite.transport.scores import Scores, check_clouds, check_h, plain, proof
 from mcmcot_lite.transport.simplex import assign
-from mcmcot_lite.transport.start import first_graph
+from mcmcot_lite.transport.start import first_graph, wider_graph
 
 __all__ = ["exact_map"]
 
 DENSE = 200  # points up to which POT's dense solver is as fast as anything
+THIN = 0.4  # first gap over the spread of a row's candidates: above it they are too few; most
+# clouds leave 0.01 to 0.3, a thin ring in space 2
+WIDER = 3  # times that a graph may be replaced by a wider one
+WIDE = 60  # pairs a point that a wider graph may be chosen from
 
 
 def exact_map(
@@ -195,15 +200,13 @@ def _search(
     bar: tqdm[NoReturn],
 ) -> None:
     """Column generation; keeps the best map and the best bound in ``best``."""
-    at = first_graph(scores.x, scores.y, h0, clock)
-    for step in assignments(at.graph, at.h, clock, falling=not at.low, seen=at.seen):
+    for step in _rounds(scores, h0, clock, memory):
         if step.gain >= best.gain:
             best.match, best.gain = step.match, step.gain
         if step.ceiling <= best.ceiling:
             best.h, best.ceiling = step.h, step.ceiling
         best.edges = len(step.graph.row)
-        primal = scores.base - 2 * scores.unit * best.gain
-        room = 2 * scores.unit * (best.ceiling - best.gain)
+        room, primal = _room(scores, best.gain, best.ceiling)
         best.history.append(max(0.0, room / primal) if primal > 0 else 0.0)
         bar.update()
         bar.set_postfix_str(f"gap={best.history[-1]:.1e}", refresh=False)
@@ -214,3 +217,26 @@ def _search(
         if memory is not None and memory_needed(scores.n, scores.d, after) > memory:
             best.status = "memory limit"
             return
+
+
+def _rounds(
+    scores: Scores, h0: Tensor | None, clock: Clock, memory: float | None
+) -> Iterator[Round]:
+    """Of the first graph, or of a wider one if the first leaves a gap that says it is too thin."""
+    n, d = scores.x.shape
+    enough = memory is None or memory_needed(n, d, WIDE * n) <= memory
+    at = first_graph(scores.x, scores.y, h0, clock)
+    for _ in range(WIDER if enough else 0):
+        rounds = assignments(at.graph, at.h, clock, near=at.near, seen=at.seen)
+        first = next(rounds)
+        yield first
+        if first.ceiling - first.gain <= THIN * at.spread:
+            yield from rounds
+            return
+        at = wider_graph(scores.x, scores.y, at, clock)
+    yield from assignments(at.graph, at.h, clock, near=at.near, seen=at.seen)
+
+
+def _room(scores: Scores, gain: float, ceiling: float) -> tuple[float, float]:
+    """Primal minus dual, and the primal."""
+    return 2 * scores.unit * (ceiling - gain), scores.base - 2 * scores.unit * gain

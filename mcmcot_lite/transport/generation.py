@@ -57,7 +57,7 @@ def tolerance(x: Tensor, y: Tensor, h: Floats) -> Floats:
 
 
 def assignments(
-    graph: Graph, h: Floats, clock: Clock, *, falling: bool, seen: Look | None = None
+    graph: Graph, h: Floats, clock: Clock, *, near: bool, seen: Look | None = None
 ) -> Iterator[Round]:
     """Rounds for a one-to-one assignment, until no pair is violated.
 
@@ -65,7 +65,7 @@ def assignments(
         graph: first guess, holding a feasible assignment; square.
         h: potentials near the optimum, (n,).
         clock: the time limit; its phases are "assign", "prices" and "scan".
-        falling: lower h from round to round as little as needed, which spares most of the pricing;
+        near: lower h from round to round as little as needed, which spares most of the pricing;
             otherwise take the simplex's own potentials, which are cheaper to find in low dimension,
             where a change of one price travels far.
         seen: a look at all pairs at h. Its bound comes first, in a round of its own with
@@ -83,7 +83,7 @@ def assignments(
             seen = None
         with clock.phase("prices"):
             before, tol = h, tolerance(graph.x, graph.y, h)
-            start = h if falling or not _near(tree, h) else tree - tree.mean()
+            start = h if near or not _near(tree, h) else tree - tree.mean()
             h = lowered(graph, match, start, float(tol.min()) / 4, clock)
             own = graph.row_best(h)
         with clock.phase("scan"):

@@ -67,6 +67,12 @@ class Graph:
         """Best score of each row, (m,)."""
         return np.maximum.reduceat(self.scores(h), self.first[:-1])
 
+    def best_columns(self, h: Floats) -> Ints:
+        """Column of the best score of each row, (m,)."""
+        score = self.scores(h)
+        top = np.flatnonzero(score == np.repeat(self.row_best(h), np.diff(self.first)))
+        return self.column[top[np.searchsorted(self.row[top], np.arange(self.m))]]
+
 
 def inner_products(x: Tensor, y: Tensor, row: Ints, column: Ints) -> Floats:
     """<x_i, y_j> in float64 for each pair, in slices that fit a cache."""

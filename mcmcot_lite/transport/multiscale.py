@@ -27,6 +27,7 @@ __all__ = ["effective_dimension", "multiscale"]
 
 COARSEST = 600  # cells at the top: their full table of costs is solved in 0.1 s
 BRANCH = 4  # cells in a cell
+FEW, MANY = 16, 48  # candidates of a row: many where a row has that many nearly as good
 ROUNDS = 6  # of column generation at a level; one or two do unless sources lie in tight clusters
 
 
@@ -50,14 +51,26 @@ def multiscale(x: Tensor, y: Tensor, clock: Clock) -> Floats:
         above = X
         X, Y, a, b = _level(x, y, along, size)
         h = handed_down(above, f, Y, clock)
-        graph, spread = candidates(X, Y, h, a, b, clock, k=16, few=4)
-        if spread > 0:
-            h = smooth(graph, h, a, b, 0.1 * spread, 6)
-        for count, step in enumerate(plans(graph, h, a, b, clock, 1e-3 * spread), start=1):
-            h, f = step.h, torch.from_numpy(step.own).to(X)
-            if step.violated <= 0.01 * len(X) or count == ROUNDS:
-                break
+        h, f = _solved(X, Y, h, a, b, clock)
     return handed_down(X, f, y, clock)
+
+
+def _solved(
+    X: Tensor, Y: Tensor, h: Floats, a: Floats, b: Floats, clock: Clock, k: int = FEW
+) -> tuple[Floats, Tensor]:
+    """Nearly optimal potentials of a level's columns, and of its rows, from k candidates a row."""
+    graph, spread = candidates(X, Y, h, a, b, clock, k=k, few=4)
+    if spread > 0:
+        h = smooth(graph, h, a, b, 0.1 * spread, 6)
+    rounds = plans(graph, h, a, b, clock, 1e-3 * spread)
+    step = next(rounds)
+    if step.violated > len(X) and k == FEW:
+        return _solved(X, Y, h, a, b, clock, MANY)
+    for _ in range(ROUNDS - 1):
+        if step.violated <= 0.01 * len(X):
+            break
+        step = next(rounds)
+    return step.h, torch.from_numpy(step.own).to(X)
 
 
 def handed_down(X: Tensor, f: Tensor, y: Tensor, clock: Clock) -> Floats:

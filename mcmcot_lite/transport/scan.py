@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mcmcot_lite.transport.clock import Clock
 
-__all__ = ["peaks", "roundoff", "row_maxima"]
+__all__ = ["peaks", "roundoff", "row_best", "row_maxima"]
 
 TILE = {"cpu": (512, 2048), "cuda": (8192, 16384)}  # rows x columns: 4 MB in a cache; 0.5 GB
 UNIT = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}  # float32, TF32, bfloat16
@@ -73,6 +73,20 @@ def row_maxima(tile: Tensor) -> tuple[Tensor, Tensor]:
         return value, place
     place = torch.from_numpy(np.asarray(tile.numpy().argmax(-1)))  # ten times faster than torch
     return tile.gather(-1, place[..., None])[..., 0], place
+
+
+def row_best(x: Tensor, y: Tensor, h: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """Row maxima (m,) of <x_i, y_j> + h_j and their columns (m,), in the dtype of all three.
+
+    Made in blocks of rows of at most ``room`` scores, or one row.
+    """
+    rows = min(len(x), max(1, room // len(y)))
+    block = torch.empty(rows, len(y), dtype=h.dtype, device=h.device)
+    parts = [
+        row_maxima(torch.addmm(h, part, y.mT, out=block[: len(part)]))
+        for part in torch.split(x, rows)
+    ]
+    return torch.cat([value for value, _ in parts]), torch.cat([column for _, column in parts])
 
 
 def roundoff(x: Tensor, y: Tensor, h: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

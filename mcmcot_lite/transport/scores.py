@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.transport.scan import roundoff, row_maxima
+from mcmcot_lite.transport.scan import roundoff, row_best
 
 __all__ = [
     "SMALL",
@@ -110,7 +110,6 @@ class Scores:
         self.unit = float(std_a * std_b) or 1.0  # 1.0: a cloud in one point, where any h serves
         # A quarter of the allowed room stays in a CPU's cache; a GPU wants few large blocks.
         self._room = SMALL * SMALL // (4 if z.device.type == "cpu" else 1)
-        self._block = torch.empty(0)
 
     def inner(self, h: Tensor) -> Tensor:
         """The h of Eq. (14) in the units of these scores, with mean zero, (n,) float64."""
@@ -123,15 +122,7 @@ class Scores:
 
     def best(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Row maxima (m,) of <x_i, y_j> + h_j and their columns (m,), in the dtype of h."""
-        X, Y = self.x.to(h.dtype), self.y.to(h.dtype)
-        rows = min(len(X), max(1, self._room // self.n))
-        if self._block.dtype != h.dtype or len(self._block) == 0:
-            self._block = torch.empty(rows, self.n, dtype=h.dtype, device=h.device)
-        parts = [
-            row_maxima(torch.addmm(h, part, Y.mT, out=self._block[: len(part)]))
-            for part in torch.split(X, rows)
-        ]
-        return torch.cat([value for value, _ in parts]), torch.cat([column for _, column in parts])
+        return row_best(self.x.to(h.dtype), self.y.to(h.dtype), h, self._room)
 
     def gain(self, bijection: Tensor) -> float:
         """Mean score <x_i, y_bijection(i)>."""

@@ -86,7 +86,12 @@ def test_finds_the_gradient_of_a_convex_function(gradient, n, d, rng):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("gradient", "d"), [(affine, 2), (affine, 64), (radial, 8), (coordinatewise, 64), (radial, 64)]
+    ("gradient", "d"),
+    [
+        *((affine, d) for d in (2, 3, 64)),
+        *((radial, d) for d in (2, 8, 64)),
+        *((coordinatewise, d) for d in (2, 8, 64)),
+    ],
 )
 def test_finds_the_known_map_of_twenty_thousand_points(gradient, d, rng):
     draw = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)  # noqa: E731

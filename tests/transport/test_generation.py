@@ -13,6 +13,7 @@ from torch import Tensor
 from mcmcot_lite.transport import candidates as candidates_module
 from mcmcot_lite.transport import certify, exact_map, scan
 from mcmcot_lite.transport import exact as exact_module
+from mcmcot_lite.transport import multiscale as multiscale_module
 from mcmcot_lite.transport import start as start_module
 from mcmcot_lite.transport.candidates import candidates, look, refined
 from mcmcot_lite.transport.clock import Clock
@@ -20,12 +21,14 @@ from mcmcot_lite.transport.duals import lowered
 from mcmcot_lite.transport.gaussian import bounded, brenier, spectrum
 from mcmcot_lite.transport.generation import assignments
 from mcmcot_lite.transport.graph import Graph, staircase
+from mcmcot_lite.transport.limits import memory_needed
+from mcmcot_lite.transport.line import product, radial
 from mcmcot_lite.transport.multiscale import cells, multiscale
 from mcmcot_lite.transport.pricing import Pricing
-from mcmcot_lite.transport.scan import peaks, roundoff
+from mcmcot_lite.transport.scan import peaks, roundoff, row_best
 from mcmcot_lite.transport.scores import dual_value
 from mcmcot_lite.transport.smooth import smooth
-from mcmcot_lite.transport.start import first_graph
+from mcmcot_lite.transport.start import first_graph, wider_graph
 
 EPS = np.finfo(np.float64).eps
 
@@ -352,8 +355,10 @@ def brenier_at(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["blobs", "ring", "clusters", "outlier", "lattice"])
-def test_the_pyramid_starts_near_the_optimum(kind):
+@pytest.mark.parametrize("few", [16, 3])
+def test_the_pyramid_starts_near_the_optimum(kind, few, monkeypatch):
     """Its potentials alone bound the optimum within five percent; zeros are far off."""
+    monkeypatch.setattr(multiscale_module, "FEW", few)  # 3: too thin, so that MANY come in
     x, y = instance(kind, "gauss", 3000, 2, seed=5)
     x, y = x - x.mean(0), y - y.mean(0)
     h = torch.from_numpy(multiscale(x, y, Clock()))
@@ -367,7 +372,7 @@ def test_rounds_close_in_from_both_sides(rng):
     x, y = torch.randn(2, 400, 10, generator=rng, dtype=torch.float64)
     ones, h = np.ones(400), np.zeros(400)
     graph, _ = candidates(x, y, h, ones, ones, Clock(), k=3, few=1)  # a poor graph: many rounds
-    steps = list(assignments(graph, h, Clock(), falling=True))
+    steps = list(assignments(graph, h, Clock(), near=True))
     assert len(steps) > 2
     assert [s.violated for s in steps][-1] == 0
     gains = [s.gain for s in steps]
@@ -460,7 +465,7 @@ def test_the_bound_of_a_look_comes_first(rng):
     """One round before any price: what gap > 0 may stop at."""
     x, y = torch.randn(2, 500, 10, generator=rng, dtype=torch.float64)
     at = first_graph(x - x.mean(0), y - y.mean(0), None, Clock())
-    first, second, *_ = assignments(at.graph, at.h, Clock(), falling=True, seen=at.seen)
+    first, second, *_ = assignments(at.graph, at.h, Clock(), near=True, seen=at.seen)
     assert first.violated == -1
     assert first.gain == second.gain
     assert first.ceiling >= second.ceiling >= second.gain
@@ -486,12 +491,77 @@ def test_potentials_that_are_good_spare_looks(d, rng, monkeypatch):
     again = exact_map(moved, y, h0=h)
     assert torch.equal(again.index, T.index)
     assert again.certified
-    assert rows == [100, 1000]
-    rows.clear()
+    assert rows == [1000]
     poor = h + torch.randn(1000, generator=rng, dtype=torch.float64)
     assert torch.equal(exact_map(moved, y, h0=poor).index, T.index)
-    assert rows[:2] == [100, 1000]
-    assert len(rows) >= 2
+    assert start_module._serves(moved, y, h)
+    assert not start_module._serves(moved, y, poor)
+
+
+@pytest.mark.parametrize("d", [1, 3, 40])
+@pytest.mark.parametrize("shape", [product, radial])
+def test_guesses_of_other_shapes_are_exact_for_their_maps(shape, d, rng):
+    """The bound that they prove is the cost of a map that increases by coordinate, or by length."""
+    x = torch.randn(200, d, generator=rng, dtype=torch.float64) ** 3
+    y = x * (1 + x.square().sum(1, keepdim=True)) if shape is radial else torch.exp(x.clamp(max=9))
+    order = torch.randperm(200, generator=rng)
+    h = torch.empty(200, dtype=torch.float64)
+    h[order] = shape(x, y[order])  # they belong to points, not places
+    gain = float((x * y).sum(1).mean())
+    value = float((x @ y.mT + h).max(1).values.mean() - h.mean())
+    assert value == pytest.approx(gain, rel=1e-12)
+    assert float(h.mean()) == pytest.approx(0, abs=1e-9 * float(h.abs().max()))
+
+
+def test_the_guess_is_the_one_of_the_lowest_bound(rng):
+    x = torch.randn(400, 5, generator=rng, dtype=torch.float64)
+    root = torch.randn(5, 5, generator=rng, dtype=torch.float64)
+    images = {
+        "brenier": x @ root @ root.mT,
+        "product": torch.sinh(2 * x),
+        "radial": x * x.square().sum(1, keepdim=True),
+    }
+    guesses = {"brenier": brenier, "product": product, "radial": radial}
+    for name, y in images.items():
+        torch.testing.assert_close(start_module._guess(x, y), guesses[name](x, y))
+
+
+def test_best_columns_of_a_graph_and_of_a_look(rng):
+    x, y = torch.randn(2, 90, 4, generator=rng, dtype=torch.float64)
+    h = np.random.default_rng(0).normal(size=90)
+    score = x @ y.mT + torch.from_numpy(h)
+    i, j = np.divmod(np.arange(90 * 90), 90)
+    assert (Graph(x, y, i, j).best_columns(h) == score.argmax(1).numpy()).all()
+    assert (look(x, y, h, Clock()).best_columns() == score.argmax(1).numpy()).mean() > 0.95
+    for room in (1, 500, 10**6):  # rows in blocks of 1, of 5, all
+        value, column = row_best(x, y, torch.from_numpy(h), room)
+        torch.testing.assert_close(value, score.max(1).values)
+        assert torch.equal(column, score.argmax(1))
+
+
+@pytest.mark.parametrize("kind", ["ring", "clusters", "gauss"])
+@pytest.mark.parametrize("d", [3, 8])
+def test_a_thin_first_graph_is_replaced_by_a_wider_one(kind, d, monkeypatch):
+    """Three times the candidates: a better map and a better bound; the optimum is the same."""
+    x, y = instance(kind, "gauss", 1500, d, seed=7)
+    x, y = x - x.mean(0), y - y.mean(0)
+    monkeypatch.setattr(exact_module, "THIN", float("inf"))
+    T = exact_map(x, y)
+    at = first_graph(x, y, None, Clock())
+    wide = wider_graph(x, y, at, Clock())
+    assert np.bincount(wide.graph.row, minlength=1500).min() >= 16
+    assert np.bincount(wide.graph.column, minlength=1500).min() >= 1
+    first, second = (next(assignments(s.graph, s.h, Clock(), near=s.near, seen=s.seen))
+                     for s in (at, wide))  # fmt: skip
+    assert second.ceiling - second.gain < first.ceiling - first.gain
+    monkeypatch.setattr(exact_module, "THIN", 0.0)  # every graph is
+    again = exact_map(x, y)
+    assert again.certified
+    assert again.primal == pytest.approx(T.primal, rel=1e-12)
+    assert again.history[1] < again.history[0]
+    few = exact_map(x, y, memory=memory_needed(1500, d, 30 * 1500))  # not enough for a wider one
+    assert few.history[0] == pytest.approx(T.history[0], rel=1e-6)
+    assert few.certified or few.status == "memory limit"
 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 3), (30, 1500), (1300, 1100)])
