@@ -233,6 +233,7 @@ def _rounds(
         if first.ceiling - first.gain <= THIN * at.spread:
             yield from rounds
             return
+        rounds.close()  # what it holds of the thin graph is not needed any more
         at = wider_graph(scores.x, scores.y, at, clock)
     yield from assignments(at.graph, at.h, clock, near=at.near, seen=at.seen)
 

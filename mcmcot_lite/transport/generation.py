@@ -8,7 +8,7 @@ bound of the optimal cost, and potentials, hence a lower bound. The last round p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +58,7 @@ def tolerance(x: Tensor, y: Tensor, h: Floats) -> Floats:
 
 def assignments(
     graph: Graph, h: Floats, clock: Clock, *, near: bool, seen: Look | None = None
-) -> Iterator[Round]:
+) -> Generator[Round, None, None]:
     """Rounds for a one-to-one assignment, until no pair is violated.
 
     Args:

@@ -8,7 +8,7 @@ from mcmcot_lite.transport.gaussian import MOST
 __all__ = ["check_enough", "check_gap", "check_memory", "check_time_limit", "memory_needed"]
 
 # Bytes of memory_needed: at all, for a coordinate, for a point, for a pair of the graph.
-BASE, COORDINATE, POINT, PAIR = 40 << 20, 80, 1_500, 330
+BASE, COORDINATE, POINT, PAIR = 40 << 20, 80, 1_500, 400
 FIRST = 25  # pairs a point in the first graph: 16 of its own, some of the columns
 
 
