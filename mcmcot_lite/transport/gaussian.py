@@ -13,9 +13,10 @@ from typing import cast
 import torch
 from torch import Tensor
 
-__all__ = ["bounded", "brenier", "clipped", "directions", "eigen", "spectrum"]
+__all__ = ["MOST", "SOME", "bounded", "brenier", "clipped", "directions", "eigen", "spectrum"]
 
 MOST = 1024  # directions that a start looks at: its time grows with their cube
+SOME = 64  # directions where an answer must come at once
 
 
 def brenier(x: Tensor, y: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def brenier(x: Tensor, y: Tensor) -> Tensor:
     return bounded(x, y)[0]
 
 
-def bounded(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
+def bounded(x: Tensor, y: Tensor, most: int = MOST) -> tuple[Tensor, float]:
     """The potentials of :func:`brenier`, and an upper bound of their E(h) (Eq. 14).
 
     For any positive definite M, <x, y> - y'My/2 <= x'M^-1 x/2: so the mean of x'M^-1 x/2 and of
@@ -32,8 +33,9 @@ def bounded(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
 
     Args:
         x, y: centred clouds, (n, d), float64.
+        most: directions to look at; fewer give a weaker bound, sooner.
     """
-    u, v = directions(x, y)
+    u, v = directions(x, y, most)
     A, B = _covariance(u), _covariance(v)
     for C in (A, B):  # a little is added, so that a flat cloud has an inverse
         C.diagonal().add_(1e-9 * float(C.diagonal().mean()) + 1e-300)
@@ -48,14 +50,14 @@ def bounded(x: Tensor, y: Tensor) -> tuple[Tensor, float]:
     return h, float(f.mean() - h.mean())
 
 
-def directions(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Both clouds in at most MOST orthonormal directions: their own if d is small.
+def directions(x: Tensor, y: Tensor, most: int = MOST) -> tuple[Tensor, Tensor]:
+    """Both clouds in at most ``most`` orthonormal directions: their own if d is small.
 
     Otherwise those that the first points of each span, which is exact for few points.
     """
-    if x.shape[1] <= MOST:
+    if x.shape[1] <= most:
         return x, y
-    some = torch.cat([x[: MOST // 2], y[: MOST // 2]]).mT
+    some = torch.cat([x[: most // 2], y[: most // 2]]).mT
     basis = cast(Tensor, torch.linalg.qr(some)[0])
     return x @ basis, y @ basis
 

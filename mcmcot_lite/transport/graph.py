@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mcmcot_lite.transport.gaussian import directions, eigen
+from mcmcot_lite.transport.gaussian import SOME, directions, eigen
 
 __all__ = ["Floats", "Graph", "Ints", "inner_products", "staircase"]
 
@@ -89,7 +89,7 @@ def inner_products(x: Tensor, y: Tensor, row: Ints, column: Ints) -> Floats:
 
 def staircase(x: Tensor, y: Tensor, a: Floats, b: Floats) -> tuple[Ints, Ints]:
     """Edges of a feasible plan: both clouds in order along x's widest direction, mass by mass."""
-    u, v = directions(x, y)
+    u, v = directions(x, y, SOME)
     axis = eigen(u.mT @ u)[1][:, -1]
     i = torch.argsort(u @ axis).cpu().numpy()
     j = torch.argsort(v @ axis).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -109,6 +110,8 @@ class TransportMap:
             rule = f"must be a torch.long tensor of shape ({n},)"
             checks.require(ok, name, rule, checks.shown(value), remedy)
         checks.tensor("T.h", self.h, shape=(n,), finite=False, remedy=remedy)
+        for name, number in (("T.primal", self.primal), ("T.dual", self.dual)):
+            checks.require(isinstance(number, Real), name, "must be a number", number, remedy)
 
 
 def mean_cost(z_hat: Tensor, z: Tensor, bijection: Tensor) -> float:

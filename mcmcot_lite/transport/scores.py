@@ -45,6 +45,14 @@ SMALL = 2000  # largest n whose n x n matrix may exist: 2,000^2 doubles are 32 M
 def check_clouds(z_hat: Tensor, z: Tensor) -> None:
     """Two finite clouds of equal shape (n, d), dtype and device."""
     checks.tensor("z_hat", z_hat, ndim=2, finite=False)
+    checks.tensor("z", z, ndim=2, finite=False)
+    if len(z) != len(z_hat):
+        raise checks.fail(
+            "z",
+            f"must hold as many points as z_hat, {len(z_hat)}: the map is one-to-one",
+            f"{len(z)}",
+            "Draw equally many of both at random.",
+        )
     checks.tensor("z", z, shape=tuple(z_hat.shape), like=z_hat, like_name="z_hat")
     checks.latents("z_hat", z_hat)
 
@@ -82,6 +90,11 @@ class Scores:
         self.dtype = torch.float64 if z.dtype == torch.float64 else torch.float32
         mean_a, mean_b = a.mean(0), b.mean(0)
         self.x, self.y = a - mean_a, b - mean_b
+        for cloud, centred in (
+            (a, self.x),
+            (b, self.y),
+        ):  # what has one value has no spread, to the bit
+            centred[:, (cloud == cloud[0]).all(0)] = 0.0
         std_a, std_b = self.x.square().mean().sqrt(), self.y.square().mean().sqrt()
         spread = self.d * (std_a.square() + std_b.square())
         self.offset = float(a.abs().max() + b.abs().max())

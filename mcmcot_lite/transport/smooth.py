@@ -33,4 +33,5 @@ def _log_sums(score: Floats, first: Ints, weight: float) -> Floats:
     """Weight log sum exp(score / weight) over the runs that begin at ``first``."""
     top = np.maximum.reduceat(score, first)
     below = score - np.repeat(top, np.diff(first, append=len(score)))
-    return top + weight * np.log(np.add.reduceat(np.exp(below / weight), first))
+    with np.errstate(under="ignore"):  # far below the best counts as nothing
+        return top + weight * np.log(np.add.reduceat(np.exp(below / weight), first))

@@ -523,7 +523,7 @@ def test_the_guess_is_the_one_of_the_lowest_bound(rng):
     }
     guesses = {"brenier": brenier, "product": product, "radial": radial}
     for name, y in images.items():
-        torch.testing.assert_close(start_module._guess(x, y), guesses[name](x, y))
+        torch.testing.assert_close(start_module._guess(x, y, Clock()), guesses[name](x, y))
 
 
 def test_best_columns_of_a_graph_and_of_a_look(rng):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -124,3 +125,71 @@ def test_settings_of_pytorch_do_not_matter(solve, rng):
         assert solve(x, y).primal == best
     finally:
         torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("c", [0.3, 1 / 3, 1e9 / 7, -2e-5])
+@pytest.mark.parametrize(("n", "d"), [(60, 2), (201, 2), (400, 8)])
+def test_both_clouds_in_one_point(c, n, d):
+    """Whose mean float64 cannot hold: rounding dust is no spread."""
+    x = torch.full((n, d), c, dtype=torch.float64)
+    T = exact_map(x, x)
+    assert T.certified
+    assert T.primal == 0
+    assert certify(x, x, T).certified
+
+
+def test_a_constant_coordinate_stays_constant(rng):
+    x = torch.randn(300, 3, generator=rng)
+    x[:, 1] = 1 / 3
+    order = torch.randperm(300, generator=rng)
+    T = exact_map(x, x[order])
+    assert torch.equal(order[T.index], torch.arange(300))
+
+
+@pytest.mark.parametrize("size", [10.0, 1e6, 1e12, 1e200])
+def test_an_auction_ends_from_wild_potentials(size, rng):
+    x, y = torch.randn(2, 200, 3, generator=rng, dtype=torch.float64)
+    T = auction_map(x, y, h0=size * torch.randn(200, generator=rng, dtype=torch.float64))
+    assert T.certified
+    assert certify(x, y, T).certified
+
+
+def test_a_goal_that_was_loosened_is_named(rng):
+    x, y = torch.randn(2, 100, 3, generator=rng)
+    T = transport(x, y, memory=1.0)
+    assert (T.method, T.goal) == ("auction", 1e-3)
+    assert "to a gap of 0.001" in T.reason
+    assert "to a gap" not in transport(x, y, gap=0.01, method="auction").reason
+
+
+def test_unequal_counts_name_the_rule(rng):
+    x = torch.randn(7, 2, generator=rng)
+    for solver in (exact_map, auction_map, transport):
+        with pytest.raises(
+            ValueError, match=r"^z must hold as many points as z_hat, 5: .*one-to-one"
+        ):
+            solver(x[:5], x)
+
+
+@pytest.mark.parametrize("d", [70, 300])
+def test_no_time_at_all_in_many_dimensions(d, rng):
+    x, y = torch.randn(2, 500, d, generator=rng, dtype=torch.float64)
+    T = exact_map(x, y, time_limit=0.0)
+    proof = certify(x, y, T, gap=0.999999)
+    assert proof.one_to_one
+    assert T.status == "time limit"
+    assert T.dual <= exact_map(x, y).primal <= T.primal
+    assert T.dual <= proof.dual + 1e-9 * abs(proof.dual)
+
+
+@pytest.mark.parametrize("field", ["primal", "dual"])
+def test_a_cost_that_is_no_number_is_refused(field, proven):
+    x, y, T = proven
+    with pytest.raises((TypeError, ValueError), match=rf"^T\.{field} must be a number"):
+        certify(x, y, replace(T, **{field: "5"}))
+
+
+def test_underflow_is_no_error(rng):
+    x, y = torch.randn(2, 400, 3, generator=rng, dtype=torch.float64)
+    with np.errstate(all="raise"):
+        assert exact_map(x, y).certified
