@@ -45,15 +45,10 @@ SMALL = 2000  # largest n whose n x n matrix may exist: 2,000^2 doubles are 32 M
 def check_clouds(z_hat: Tensor, z: Tensor) -> None:
     """Two finite clouds of equal shape (n, d), dtype and device."""
     checks.tensor("z_hat", z_hat, ndim=2, finite=False)
-    checks.tensor("z", z, ndim=2, finite=False)
-    if len(z) != len(z_hat):
-        raise checks.fail(
-            "z",
-            f"must hold as many points as z_hat, {len(z_hat)}: the map is one-to-one",
-            f"{len(z)}",
-            "Draw equally many of both at random.",
-        )
-    checks.tensor("z", z, shape=tuple(z_hat.shape), like=z_hat, like_name="z_hat")
+    remedy = (
+        "The map is one-to-one: draw as many targets as there are sources, in as many dimensions."
+    )
+    checks.tensor("z", z, shape=tuple(z_hat.shape), like=z_hat, like_name="z_hat", remedy=remedy)
     checks.latents("z_hat", z_hat)
 
 

@@ -165,9 +165,7 @@ def test_a_goal_that_was_loosened_is_named(rng):
 def test_unequal_counts_name_the_rule(rng):
     x = torch.randn(7, 2, generator=rng)
     for solver in (exact_map, auction_map, transport):
-        with pytest.raises(
-            ValueError, match=r"^z must hold as many points as z_hat, 5: .*one-to-one"
-        ):
+        with pytest.raises(ValueError, match=r"^z must have shape \(5, 2\).*one-to-one"):
             solver(x[:5], x)
 
 
