@@ -55,8 +55,8 @@ def auction_map(
         z: targets, (n, d), of the same dtype and device.
         gap: relative gap at which to stop, in [0, 1). Below about 1e-5 the float32 prices may not
             get there; the result says so.
-        h0: potentials to start from, (n,), for uncentred scores; not used where they differ by more
-            than any scores do, which no optimal ones do.
+        h0: potentials to start from, (n,), for uncentred scores; ignored where they differ by more
+            than two scores can, since optimal ones never do.
         time_limit: seconds, kept up to one pass over all pairs; sources without a target then take
             what is left.
         progress: show a tqdm bar, one step a phase.
@@ -80,8 +80,8 @@ def auction_map(
     h = torch.zeros(scores.n, dtype=torch.float64, device=z.device)
     if h0 is not None:
         start = scores.inner(h0)
-        far = scores.x.square().sum(1).max().sqrt() * scores.y.square().sum(1).max().sqrt()
-        if float(start.max() - start.min()) <= 2 * float(far):
+        largest = scores.x.square().sum(1).max().sqrt() * scores.y.square().sum(1).max().sqrt()
+        if float(start.max() - start.min()) <= 2 * float(largest):  # as all optimal ones
             h = start
     typical = scores.d**0.5  # both clouds have unit mean square entries
     auction = _Auction(scores, h, clock)

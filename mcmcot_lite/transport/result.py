@@ -34,8 +34,7 @@ class TransportMap:
             ``"memory limit"``, ``"not proven"`` (no better pair is left, but rounding hides the
             last digits), ...
         certified: primal and dual prove the goal for all pairs: gap <= goal primal, up to float
-            tolerance (:func:`mcmcot_lite.transport.certify`
-            checks it independently).
+            tolerance (:func:`mcmcot_lite.transport.certify` checks it independently).
         goal: relative gap asked for; 0 is the optimum.
         reason: why :func:`mcmcot_lite.transport.transport` chose this solver.
         edges: pairs in the last sparse graph; 0 for solvers without one.

@@ -85,10 +85,7 @@ class Scores:
         self.dtype = torch.float64 if z.dtype == torch.float64 else torch.float32
         mean_a, mean_b = a.mean(0), b.mean(0)
         self.x, self.y = a - mean_a, b - mean_b
-        for cloud, centred in (
-            (a, self.x),
-            (b, self.y),
-        ):  # what has one value has no spread, to the bit
+        for cloud, centred in ((a, self.x), (b, self.y)):  # one value has no spread, to the bit
             centred[:, (cloud == cloud[0]).all(0)] = 0.0
         std_a, std_b = self.x.square().mean().sqrt(), self.y.square().mean().sqrt()
         spread = self.d * (std_a.square() + std_b.square())
