@@ -26,8 +26,9 @@ from mcmcot_lite.generators import (
     svhn_generator,
 )
 from mcmcot_lite.langevin import Inference, infer, langevin_step
+from mcmcot_lite.learning import learn
 from mcmcot_lite.metrics import distance_to_prior, frechet_distance, mse
-from mcmcot_lite.schedules import Iteration, learn
+from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.train import Fit, fit, reconstruct
 from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map

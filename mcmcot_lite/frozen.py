@@ -13,21 +13,35 @@ BatchNorm has two readings, and the paper does not say which one it uses:
 
 A BatchNorm layer made with ``track_running_stats=False`` stores no averages and uses those of the
 batch in either reading.
+
+With stored averages a BatchNorm layer is an affine map, which the layer below can take over. A
+generator that knows how offers a method ``folded()``, as those of Table 1 do; inference then runs
+the folded copy: the same function, without the layers' passes over the activations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from mcmcot_lite import checks
 
-__all__ = ["BATCHNORM", "batch_norms", "buffers_restored", "frozen", "learning_restored"]
+__all__ = [
+    "BATCHNORM",
+    "batch_norms",
+    "buffers_restored",
+    "frozen",
+    "inference_form",
+    "learning_restored",
+]
 
 BATCHNORM = ("running", "batch")
+WORTH = 1_000  # image-steps from which folding pays: it costs a few copies of the weights
 
 
 def batch_norms(g: object) -> list[_BatchNorm]:
@@ -69,6 +83,21 @@ def frozen(g: object, batchnorm: str = "running") -> Generator[None, None, None]
             m.training = was
         for m, was in norms:
             m.track_running_stats = was
+
+
+def inference_form(g: Any, batchnorm: str, steps: int) -> Any:
+    """What to call for a g that is :func:`frozen`: its folded copy where that pays, else g.
+
+    Args:
+        g: the generator.
+        batchnorm: as it is frozen.
+        steps: image-steps to come; the copy is worth making for many.
+    """
+    fold = getattr(g, "folded", None)
+    if batchnorm == "batch" or fold is None or steps < WORTH:
+        return g
+    with torch.no_grad():
+        return fold()
 
 
 @contextmanager

@@ -15,12 +15,15 @@ see :mod:`mcmcot_lite.frozen`.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from mcmcot_lite import checks
 
@@ -219,6 +222,54 @@ class Table1(nn.Module):
         """Images (n, *shape) of the latents z (n, d)."""
         _check_latents(z, self.d, next(self.parameters()))
         return self.net(z)
+
+    def folded(self) -> nn.Module:
+        """The network in evaluation mode without BatchNorm: each is part of the layer below.
+
+        BatchNorm with stored averages maps channel c to a_c v + b_c. The linear layer or transposed
+        convolution before it takes a_c into its weights and b_c as its bias. Returns a network with
+        new weights where they change; or this one where training mode, a subclass, a hook or
+        another layer stands in the way.
+        """
+        if self.training or type(self).forward is not Table1.forward or _hooked(self):
+            return self
+        layers: list[nn.Module] = []
+        for layer in self.net:
+            if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                shape = [layers.pop()] if isinstance(layers[-1], nn.Unflatten) else []
+                merged = _merged(layers.pop(), layer, bool(shape))
+                if merged is None:
+                    return self
+                layers += [merged, *shape]
+            else:
+                layers.append(layer)
+        return nn.Sequential(*layers)
+
+
+def _hooked(g: nn.Module) -> bool:
+    """Whether somebody listens to a layer."""
+    names = ("_forward_hooks", "_forward_pre_hooks")
+    return any(getattr(m, name) for m in g.modules() for name in names)
+
+
+def _merged(below: nn.Module, norm: _BatchNorm, unflattened: bool) -> nn.Module | None:
+    """The layer below and its BatchNorm in one; None where they are of other kinds."""
+    if norm.running_var is None:
+        return None
+    if isinstance(below, nn.ConvTranspose2d) and not unflattened:
+        return fuse_conv_bn_eval(below, norm, transpose=True)
+    if not isinstance(below, nn.Linear):
+        return None
+    wide = copy.deepcopy(norm)  # one entry for each output of the linear layer
+    wide.num_features = below.out_features
+    times = below.out_features // norm.num_features
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        value = getattr(norm, name)
+        if value is not None:
+            value = value.detach().repeat_interleave(times)
+            setattr(wide, name, nn.Parameter(value) if name in ("weight", "bias") else value)
+    merged = fuse_linear_bn_eval(below, wide)
+    return merged.requires_grad_(False)
 
 
 def _scaled(width: float, *sizes: int) -> list[int]:

@@ -15,7 +15,7 @@ effective step of about 0.035. All step sizes here are the s of Eq. (8).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.density import Network, checked, images_and_mask, raw_grad_z
-from mcmcot_lite.frozen import BATCHNORM, batch_norms, frozen
+from mcmcot_lite.density import Network, checked, images_and_mask, raw_grad_z, raw_score
+from mcmcot_lite.frozen import BATCHNORM, batch_norms, frozen, inference_form
 
-__all__ = ["Inference", "infer", "langevin_step"]
+__all__ = ["Inference", "infer", "langevin_step", "walk"]
 
 
 class Inference(NamedTuple):
@@ -81,8 +81,9 @@ def langevin_step(
     sigma, visible = checked(g, z, x, sigma, mask)
     s, rng = check_s(s), checks.rng_on(rng, z.device)
     with frozen(g), checks.restored(rng):
-        log_p = partial(raw_grad_z, g, x=x, sigma=sigma, mask=visible)
-        return _finite(_step(log_p, z.detach(), s, rng), sigma, s, 1)
+        score = partial(raw_score, g, x=x, sigma=sigma, mask=visible)
+        z = walk(score, z.detach(), s, [_noise(z, rng)])
+        return _finite(z, sigma, s, 1)
 
 
 @torch.inference_mode(False)
@@ -122,7 +123,7 @@ def infer(
         trace: also return every state.
         batch_size: most images in one pass, to bound memory; None takes all at once. Batches have
             equal sizes, up to 1. Chains do not depend on each other (but see ``batchnorm``);
-            their noise is drawn batch by batch.
+            their starts and their noise are drawn batch by batch.
         batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
 
     Returns:
@@ -153,14 +154,18 @@ def infer(
     if batchnorm == "batch" and len(x) < 2 * parts and batch_norms(g):
         rule, got = "'batch' needs 2 images in every batch", f"{len(x)} images in {parts} batches"
         raise checks.fail("batchnorm", rule, got, "Use larger batches, or batchnorm='running'.")
-    walk = _metropolis if metropolis else _langevin
     runs: list[Inference] = []
     with frozen(g, batchnorm), checks.restored(rng):
-        start = _noise(start, rng) if z0 is None else z0.detach()
+        f = inference_form(g, batchnorm, K * len(x))
         masks = [None] * parts if visible is None else visible.tensor_split(parts)
         for z, xb, mb in zip(start.tensor_split(parts), x.tensor_split(parts), masks, strict=True):
-            log_p = partial(raw_grad_z, g, x=xb, sigma=sigma, mask=mb)
-            runs.append(_collect(walk(log_p, z, s, K, rng), trace))
+            z = _noise(z, rng) if z0 is None else z.detach()
+            if metropolis:
+                log_p = partial(raw_grad_z, f, x=xb, sigma=sigma, mask=mb)
+                runs.append(_collect(_metropolis(log_p, z, s, K, rng), trace))
+            else:
+                score = partial(raw_score, f, x=xb, sigma=sigma, mask=mb)
+                runs.append(_collect(_langevin(score, z, s, K, rng), trace))
         z = _finite(torch.cat([run.z for run in runs]), sigma, s, K)
     rates = [run.acceptance for run in runs if run.acceptance is not None]
     traces = [run.trace for run in runs if run.trace is not None]
@@ -185,6 +190,7 @@ def _finite(z: Tensor, sigma: float, s: float, K: int) -> Tensor:
     return z
 
 
+_Score = Callable[[Tensor], Tensor]  # z -> gradient of log p(x, z) in z (n, d)
 _Target = Callable[[Tensor], tuple[Tensor, Tensor]]  # z -> log p(x, z) (n,), gradient (n, d)
 _State = tuple[Tensor, Tensor | None]  # latents (n, d), which chains accepted (n,)
 
@@ -202,19 +208,21 @@ def _collect(states: Iterator[_State], trace: bool) -> Inference:
     return Inference(z, rate, torch.stack(kept) if trace else None)
 
 
-def _step(log_p: _Target, z: Tensor, s: float, rng: torch.Generator) -> Tensor:
-    """Eq. (8), Eq. (19) with a mask."""
-    _, grad = log_p(z)
-    return z + (s**2 / 2) * grad + s * _noise(z, rng)
+def walk(score: _Score, z: Tensor, s: float, noise: Iterable[Tensor]) -> Tensor:
+    """Eq. (9), Eq. (19) with a mask: one step of Eq. (8) for each draw of the noise, unchecked.
+
+    Nothing in this loop waits for the device or asks it for a number.
+    """
+    for e in noise:
+        z = z + (s**2 / 2) * score(z) + s * e
+    return z
 
 
-def _langevin(
-    log_p: _Target, z: Tensor, s: float, K: int, rng: torch.Generator
-) -> Iterator[_State]:
-    """Eq. (9): the start, then the state after each of K steps."""
+def _langevin(score: _Score, z: Tensor, s: float, K: int, rng: torch.Generator) -> Iterator[_State]:
+    """The start, then the state after each of K steps."""
     yield z, None
     for _ in range(K):
-        z = _step(log_p, z, s, rng)
+        z = walk(score, z, s, [_noise(z, rng)])
         yield z, None
 
 

@@ -8,42 +8,52 @@ The printed algorithm, one iteration k, with the line numbers of the paper::
         z_hat = mix(z_hat, z, T_hat, alpha)   # 10  Eq. (12)
     learn(g, x, z_hat)                        # 13  Eqs. (5), (6): Adam on the mean of Eq. (7)
 
-:func:`printed` is this loop. :func:`released` is the order of the authors' script: each batch
-takes K steps and L2 learning steps at once, L passes over the data make one iteration, then one
-correction, then ``regression`` passes of plain learning on the corrected pairs. Departs: chains
-start at independent prior draws, and all pairs are regressed, where the script starts the chains at
-the targets and regresses the matched pairs only. Both are Python
-generators that yield after every iteration; :func:`mcmcot_lite.fit` runs one of them. With a mask
-the same lines are Algorithm 3 (Eqs. 15 to 19); with alpha = 0 they are alternating
-back-propagation (ABP).
+Here it is data: :func:`printed` names the stages of an iteration, a stage is work on one batch of
+images after another, and :func:`iterations` does it. :func:`released` is the order of the authors'
+script: each batch takes K steps and L2 learning steps at once, L passes over the data make one
+iteration, then one correction, then ``regression`` passes of plain learning on the corrected pairs.
+Departs: chains start at independent prior draws, and all pairs are regressed, where the script
+starts the chains at the targets and regresses the matched pairs only. With a mask the same lines
+are Algorithm 3 (Eqs. 15 to 19); with alpha = 0 they are alternating back-propagation (ABP).
+
+A run can stop after any batch and go on from its :class:`State`, to the same bits.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from statistics import fmean
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.density import checked, raw_log_joint
-from mcmcot_lite.frozen import batch_norms, learning_restored
-from mcmcot_lite.langevin import infer
+from mcmcot_lite.engine import Engine
+from mcmcot_lite.frozen import frozen
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import TransportMap, mix, transport
+from mcmcot_lite.world import ALONE, World
 
-__all__ = ["SCHEDULE", "Iteration", "Run", "learn", "printed", "released"]
+__all__ = [
+    "SCHEDULE",
+    "Iteration",
+    "Run",
+    "Stage",
+    "State",
+    "batches_in",
+    "iterations",
+    "printed",
+    "released",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Iteration:
-    """State after one iteration, as a schedule yields it and a callback receives it.
-
-    A schedule yields the run's own tensors; :func:`mcmcot_lite.fit` gives callbacks copies.
+    """State after one iteration, as a callback receives it.
 
     Attributes:
         k: its number, from 1.
@@ -63,198 +73,214 @@ class Iteration:
 
 
 @dataclass(eq=False)
+class State:
+    """All that a run carries from one batch to the next, besides the weights and the optimiser.
+
+    Attributes:
+        z_hat: the chains of this process's images, (m, d); written in place.
+        z: prior samples, (n, d), the same in every process.
+        h: potentials of the last map, a warm start for the next.
+        k, stage, batch: the next batch to do: iteration (from 1), stage and batch (from 0).
+        order: the images in the order of the present stage, (n,).
+        inferred, T: as in :class:`Iteration`, for this process's images.
+        errors: mean squared errors of the batches learned in the last pass.
+    """
+
+    z_hat: Tensor
+    z: Tensor
+    h: Tensor | None = None
+    k: int = 1
+    stage: int = 0
+    batch: int = 0
+    order: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+    inferred: Tensor | None = None
+    T: TransportMap | None = None
+    errors: list[float] = field(default_factory=list[float])
+
+
+@dataclass(eq=False)
 class Run:
-    """What both schedules share: the data, the optimiser, the random state, the last h."""
+    """What the stages work with. x and mask hold this process's images; there are n in all."""
 
     g: nn.Module
     x: Tensor
     mask: Tensor | None
+    n: int
     settings: Settings
     rng: torch.Generator
     optimiser: torch.optim.Optimizer
-    h: Tensor | None = None
+    engine: Engine
+    state: State
+    world: World = ALONE
 
-    def infer(self, z_hat: Tensor, i: Tensor | None = None) -> Tensor:
-        """Line 6, for the images i or all."""
-        st = self.settings
-        persistent = st.chains == "persistent"
-        return infer(
-            self.g,
-            self.x if i is None else self.x[i],
-            z_hat if persistent else None,
-            d=st.d,
-            sigma=st.sigma,
-            s=st.s,
-            K=st.K,
-            rng=self.rng,
-            mask=self.mask if i is None else self.visible(i),
-            batch_size=st.batch_size,
-            batchnorm=st.batchnorm,
-        ).z
+    def own(self, i: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the batch i: this process's rows of x, and their places in the batch."""
+        place = (i % self.world.size == self.world.rank).nonzero()[:, 0]
+        return i[place] // self.world.size, place
 
-    def targets(self, z: Tensor) -> Tensor:
-        """The prior samples of a correction."""
-        return z if self.settings.targets == "fixed" else normal(*z.shape, like=z, rng=self.rng)
+    def normal(self, m: int) -> Tensor:
+        """N(0, I) for m latents."""
+        return normal(m, self.settings.d, like=self.state.z_hat, rng=self.rng)
 
-    def transport(self, z_hat: Tensor, z: Tensor) -> TransportMap:
-        """Line 9."""
-        st = self.settings
-        # The exact solver starts as well by itself: benchmarks/transport.py, group "warm".
-        keeps = st.reuse_h and st.targets == "fixed" and st.transport == "semidual"
-        warm = self.h if keeps else None
-        T = transport(z_hat, z, method=st.transport, eps=st.eps, rng=self.rng, h0=warm)
-        self.h = T.h.clone()  # a callback may write into T
-        return T
+    def noise(self, m: int, place: Tensor) -> Iterator[Tensor]:
+        """What K steps of m chains draw, (m, d) each: the rows of this process."""
+        for _ in range(self.settings.K):
+            yield self.normal(m)[place]
 
-    def learn(self, z_hat: Tensor, i: Tensor, steps: int) -> float:
-        """Line 13, on the pairs (z_hat, x) of the images i."""
-        x, mask, sigma = self.x[i], self.visible(i), self.settings.sigma
-        return fmean(
-            raw_learn(self.g, x, z_hat[i], self.optimiser, sigma, mask) for _ in range(steps)
-        )
-
-    def batches(self) -> tuple[Tensor, ...]:
-        """A random order of the images, cut into equal batches (sizes differ by at most 1)."""
-        n = len(self.x)
-        order = torch.randperm(n, generator=self.rng, device=self.x.device)
-        return torch.tensor_split(order, -(-n // self.settings.batch_size))
-
-    def visible(self, i: Tensor) -> Tensor | None:
-        """The mask of the images i."""
-        return None if self.mask is None else self.mask[i]
+    def visible(self, rows: Tensor) -> Tensor | None:
+        """The mask of some of this process's images."""
+        return None if self.mask is None else self.mask[rows]
 
 
-def printed(run: Run, z_hat: Tensor, z: Tensor) -> Iterator[Iteration]:
-    """Algorithm 1, line for line."""
-    st = run.settings
-    for k in range(1, st.iterations + 1):
-        z_hat = inferred = run.infer(z_hat)  # 6
-        T_hat = None
-        if st.alpha > 0 and k % st.L == 0:  # 8
-            z = run.targets(z)
-            T_hat = run.transport(z_hat, z)  # 9
-            z_hat = mix(z_hat, z, T_hat, st.alpha)  # 10
-        mse = fmean(run.learn(z_hat, i, st.L2) for i in run.batches())  # 13
-        yield Iteration(k, inferred, z_hat, z, T_hat, mse)
+class Stage(NamedTuple):
+    """Work on each batch of a pass over the images, in order or shuffled; or on all at once."""
+
+    work: Callable[[Run, Tensor], None]
+    order: str  # "sorted", "random" or "all"
 
 
-def released(run: Run, z_hat: Tensor, z: Tensor) -> Iterator[Iteration]:
+def infer(run: Run, i: Tensor) -> None:
+    """Line 6, for the images i: Eq. (9), Eq. (19) with a mask."""
+    st, z_hat = run.settings, run.state.z_hat
+    rows, place = run.own(i)
+    start = z_hat[rows] if st.chains == "persistent" else run.normal(len(i))[place]
+    x, mask, noise = run.x[rows], run.visible(rows), run.noise(len(i), place)
+    z_hat[rows] = run.engine.infer(run.g, start, x, mask, noise, st)
+
+
+def correct(run: Run, _: Tensor) -> None:
+    """Lines 9 and 10."""
+    st, now = run.settings, run.state
+    now.inferred = now.z_hat
+    if st.targets == "fresh":
+        now.z = run.normal(run.n)
+    z_hat = run.world.gather(now.z_hat, run.n)
+    # The exact solver starts as well by itself: benchmarks/transport.py, group "warm".
+    keeps = st.reuse_h and st.targets == "fixed" and st.transport == "semidual"
+    h0 = now.h if keeps else None
+    T = transport(z_hat, now.z, method=st.transport, eps=st.eps, rng=run.rng, h0=h0)  # 9
+    now.z_hat = run.world.rows(mix(z_hat, now.z, T, st.alpha)).clone()  # 10
+    now.T, now.h = T, T.h.clone()  # a callback may write into T
+
+
+def learn(run: Run, i: Tensor, steps: int | None = None) -> None:
+    """Line 13, L2 times, on the pairs of the images i: Eqs. (5) to (7), (17)."""
+    rows, _ = run.own(i)
+    pairs = run.x[rows], run.state.z_hat[rows], run.visible(rows)
+    L2 = run.settings.L2 if steps is None else steps
+    errors = [
+        run.engine.learn(run.g, *pairs, run.optimiser, run.settings, len(i), run.world)
+        for _ in range(L2)
+    ]
+    run.state.errors.append(fmean(errors))
+
+
+def infer_and_learn(run: Run, i: Tensor) -> None:
+    """The released order: a batch learns as soon as its chains have moved."""
+    infer(run, i)
+    learn(run, i)
+
+
+def regress(run: Run, i: Tensor) -> None:
+    """The released order, after a correction: one learning step, the chains at rest."""
+    learn(run, i, 1)
+
+
+def printed(st: Settings, k: int) -> Iterator[Stage]:
+    """Iteration k of Algorithm 1, line for line."""
+    yield Stage(infer, "sorted")  # 6
+    if st.alpha > 0 and k % st.L == 0:  # 8
+        yield Stage(correct, "all")  # 9, 10
+    yield Stage(learn, "random")  # 13
+
+
+def released(st: Settings, k: int) -> Iterator[Stage]:
     """The order of the authors' script: L passes of (infer, learn) by batch, correct, regress."""
-    st = run.settings
-    for k in range(1, st.iterations + 1):
-        z_hat, errors = z_hat.clone(), list[float]()
-        for _ in range(st.L):
-            errors.clear()
-            for i in run.batches():
-                z_hat[i] = run.infer(z_hat[i], i)
-                errors.append(run.learn(z_hat, i, st.L2))
-        inferred, T_hat = z_hat, None
-        if st.alpha > 0:
-            z = run.targets(z)
-            T_hat = run.transport(z_hat, z)
-            z_hat = mix(z_hat, z, T_hat, st.alpha)
-        for _ in range(st.regression):
-            errors = [run.learn(z_hat, i, 1) for i in run.batches()]
-        yield Iteration(k, inferred, z_hat, z, T_hat, fmean(errors))
+    for _ in range(st.L):
+        yield Stage(infer_and_learn, "random")
+    if st.alpha > 0:
+        yield Stage(correct, "all")
+    for _ in range(st.regression):
+        yield Stage(regress, "random")
 
 
 SCHEDULE = {"printed": printed, "released": released}
 
 
-@torch.inference_mode(False)
-def learn(
-    g: nn.Module,
-    x: Tensor,
-    z_hat: Tensor,
-    optimiser: torch.optim.Optimizer,
-    *,
-    sigma: float,
-    mask: Tensor | None = None,
-) -> float:
-    """One ascent step on the mean log-joint of the pairs, Eqs. (5) to (7), (17).
+def iterations(run: Run) -> Iterator[Iteration | None]:
+    """Runs from the present state to the end; yields None after each batch, then the iteration.
 
-    Args:
-        g: generator, (n, d) to the shape of x; put in training mode and changed.
-        x: images, (n, ...), any finite values, on purpose.
-        z_hat: their latents, (n, d).
-        optimiser: holds all trainable parameters of g and needs no closure; minimises, so it is
-            given minus the log-joint.
-        sigma: pixel noise, > 0.
-        mask: visible pixels.
-
-    Returns:
-        The mean squared error per visible pixel before the step.
-
-    Raises:
-        TypeError, ValueError: on bad input.
-        FloatingPointError: when the loss or its gradient is not finite.
-            In each case g is as it was.
+    Whenever it yields, the state is whole: a run stopped there goes on from it.
     """
-    if not isinstance(g, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        remedy = "Wrap the function in a module."
-        raise checks.fail("g", "must be a torch.nn.Module", checks.shown(g), remedy, TypeError)
-    if not isinstance(optimiser, torch.optim.Optimizer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        rule, remedy = "must be a torch.optim.Optimizer", "torch.optim.Adam(g.parameters())."
-        raise checks.fail("optimiser", rule, checks.shown(optimiser), remedy, TypeError)
-    sigma, visible = checked(g, z_hat, x, sigma, mask, "z_hat")
-    check_trainable(g)
-    _check_optimiser(optimiser, g)
-    if batch_norms(g):
-        rule, remedy = "must hold 2 images or more for BatchNorm", "Pass more images."
-        checks.require(len(x) >= 2, "x", rule, len(x), remedy)
-    with learning_restored(g):
-        return raw_learn(g, x, z_hat, optimiser, sigma, visible)
+    now, st = run.state, run.settings
+    while now.k <= st.iterations:
+        for stage in list(SCHEDULE[st.schedule](st, now.k))[now.stage :]:
+            if now.batch == 0:
+                _begin(run, stage)
+            batches = now.order.tensor_split(_parts(run, stage))  # sizes differ by at most 1
+            for i in batches[now.batch :]:
+                with _named(now.k):
+                    stage.work(run, i)
+                now.batch += 1
+                yield None
+            now.stage, now.batch = now.stage + 1, 0
+        yield _end(run)
 
 
-def _check_optimiser(optimiser: torch.optim.Optimizer, g: nn.Module) -> None:
-    """It steps without a closure, and holds what is to be learned."""
-    name, adam = type(optimiser).__name__, "Use torch.optim.Adam(g.parameters())."
-    closure = inspect.signature(type(optimiser).step).parameters.get("closure")
-    free = closure is None or closure.default is not inspect.Parameter.empty
-    checks.require(free, "optimiser", "must step without a closure", name, adam)
-    held = {id(p) for group in optimiser.param_groups for p in group["params"]}
-    missing = [key for key, p in g.named_parameters() if p.requires_grad and id(p) not in held]
-    got, rule = f"{name} without {missing[:3]}", "must hold all trainable parameters of g"
-    checks.require(not missing, "optimiser", rule, got, f"{adam} Or freeze the others.")
+def batches_in(run: Run) -> tuple[int, int]:
+    """How many batches a whole run has, and how many of them are done."""
+    now, st = run.state, run.settings
+    total = done = 0
+    for k in range(1, st.iterations + 1):
+        for i, stage in enumerate(SCHEDULE[st.schedule](st, k)):
+            if (k, i) == (now.k, now.stage):
+                done = total + now.batch
+            total += _parts(run, stage)
+    return total, total if now.k > st.iterations else done
 
 
-def check_trainable(g: nn.Module) -> None:
-    """Some parameter of g asks for a gradient."""
-    rule, remedy = "must have parameters that require a gradient", "Call g.requires_grad_(True)."
-    checks.require(any(p.requires_grad for p in g.parameters()), "g", rule, "none", remedy)
+def _parts(run: Run, stage: Stage) -> int:
+    """Batches of a stage."""
+    return 1 if stage.order == "all" else -(-run.n // run.settings.batch_size)
 
 
-def raw_learn(
-    g: nn.Module,
-    x: Tensor,
-    z_hat: Tensor,
-    optimiser: torch.optim.Optimizer,
-    sigma: float,
-    mask: Tensor | None,
-) -> float:
-    """:func:`learn` without checks."""
-    z_hat = z_hat.detach().clone()  # autograd keeps it, so it may be no inference tensor
-    g.train()
-    optimiser.zero_grad(set_to_none=True)
-    with torch.enable_grad():
-        loss = -raw_log_joint(g, z_hat, x.detach(), sigma, mask).mean()
-        rule, remedy = (
-            "must return an output that depends on its parameters",
-            "Use them in forward.",
-        )
-        checks.require(loss.requires_grad, "g", rule, "no gradient", remedy)
-        rule, remedy = "must keep the loss finite", "Try a smaller lr, or look for huge latents."
-        value = float(loss.detach())
-        checks.require(math.isfinite(value), "g", rule, value, remedy, FloatingPointError)
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    grads = [p.grad for p in g.parameters() if p.requires_grad and p.grad is not None]
-    rule, remedy = "must have finite gradients", "Look for a square root or a division at 0 in it."
-    ok = all(bool(torch.isfinite(grad).all()) for grad in grads)
-    checks.require(ok, "g", rule, "NaN or infinity", remedy, FloatingPointError)
-    optimiser.step()
-    prior = float(z_hat.square().sum(1).mean()) / 2
-    pixels = x[0].numel() if mask is None else max(1.0, float(mask.sum()) / len(x))
-    return 2 * sigma**2 * (value - prior) / pixels
+@contextmanager
+def _named(k: int) -> Generator[None]:
+    """Context that adds the iteration to the error of diverging numbers."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(f"Iteration {k}: {error}") from error
+
+
+def _begin(run: Run, stage: Stage) -> None:
+    """Before the first batch of a stage."""
+    device = run.state.z_hat.device
+    if stage.order == "random":
+        run.state.order = torch.randperm(run.n, generator=run.rng, device=device)
+        run.state.errors = []
+    else:
+        run.state.order = torch.arange(run.n, device=device)
+
+
+def _end(run: Run) -> Iteration:
+    """After the last stage: the iteration, and the state at the start of the next one."""
+    now, gather = run.state, run.world.gather
+    with _named(now.k):
+        _check_learned(run.g, now.z_hat[:2], fmean(now.errors))
+    inferred = now.z_hat if now.inferred is None else now.inferred
+    latents = gather(inferred, run.n), gather(now.z_hat, run.n)
+    done = Iteration(now.k, *latents, now.z, now.T, fmean(now.errors))
+    now.k, now.stage, now.inferred, now.T = now.k + 1, 0, None, None
+    return done
+
+
+def _check_learned(g: nn.Module, z_hat: Tensor, mse: float) -> None:
+    """The loss was finite before the last learning step, and g still returns numbers after it."""
+    with torch.no_grad(), frozen(g):
+        ok = math.isfinite(mse) and bool(torch.isfinite(g(z_hat)).all())
+    got, remedy = f"mse {mse:g}, then NaN or infinite images", "Try a smaller lr."
+    checks.require(ok, "g", "must stay finite while it learns", got, remedy, FloatingPointError)
 
 
 def normal(*shape: int, like: Tensor, rng: torch.Generator) -> Tensor:

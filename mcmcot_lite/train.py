@@ -1,26 +1,33 @@
-"""fit: runs Algorithm 1 (or 3, with a mask), keeps its history, calls you back.
+"""fit: runs Algorithm 1 (or 3, with a mask), keeps its history, calls you back, saves itself.
 
 The algorithm itself is in :mod:`mcmcot_lite.schedules`, its settings in
-:mod:`mcmcot_lite.settings`.
+:mod:`mcmcot_lite.settings`, how it is computed in :mod:`mcmcot_lite.engine`, and what is saved in
+:mod:`mcmcot_lite.snapshot`.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
+from mcmcot_lite.checkpoint import Checkpoints, as_folder
 from mcmcot_lite.density import Network, checked, images_and_mask
+from mcmcot_lite.engine import Compute, Engine, as_float
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.langevin import infer
-from mcmcot_lite.schedules import SCHEDULE, Iteration, Run, check_trainable, normal
+from mcmcot_lite.learning import check_trainable
+from mcmcot_lite.schedules import Iteration, Run, State, batches_in, iterations, normal
 from mcmcot_lite.settings import Settings, check_inside
+from mcmcot_lite.signals import Stop, Stopped, listening
+from mcmcot_lite.snapshot import Progress, fingerprint, restore, snapshot
+from mcmcot_lite.world import ALONE, World
 
 __all__ = ["Callback", "Fit", "fit", "reconstruct"]
 
@@ -75,52 +82,151 @@ def fit(
     mask: Tensor | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
+    compute: Compute | None = None,
+    out: str | Path | None = None,
+    every: float = 300.0,
+    world: World = ALONE,
 ) -> Fit:
     """Learns g from images by Algorithm 1, or Algorithm 3 with a mask.
 
     Args:
         g: generator, a module, (n, d) to the shape of x; trained in place, then put in
             evaluation mode.
-        x: images, (n, ...), float, inside ``settings.x_range`` wherever visible.
+        x: images, (n, ...): float, inside ``settings.x_range`` wherever visible; or uint8, whose 0
+            to 255 stand for that range, a quarter of the memory.
         settings: :class:`Settings`.
         rng: all randomness of the run, on x's device; the same seed gives the same run.
         mask: visible pixels (1), the shape of x or of one image; hidden pixels are never read.
         callbacks: each is called with every :class:`Iteration`, in a copy of its own.
         progress: show a tqdm bar.
+        compute: precision, memory and compilation; see :class:`Compute`.
+        out: folder for checkpoints. A run that stopped there, for whatever reason, goes on from its
+            last one, on a CPU to the same bits as if it had never stopped. Ctrl-C and SIGTERM then
+            save before they end it.
+        every: least seconds between two checkpoints; 0 saves after every batch.
+        world: this process among those that share the run. Each passes its own images, those with
+            numbers rank, rank + size, ..., and an rng in the same state.
 
     Returns:
         :class:`Fit`.
 
     Raises:
-        TypeError, ValueError: on bad input, before g or rng change.
-        FloatingPointError: when chains or weights diverge; names the iteration.
+        TypeError, ValueError: on bad input, or a folder of another run, before g or rng change.
+        FloatingPointError: when chains or weights diverge; names the iteration. The checkpoints
+            before it stay.
+        OSError: when the folder cannot be written.
+        RuntimeError: when another process writes there.
+        Stopped: after Ctrl-C or SIGTERM, saved; a KeyboardInterrupt.
     """
-    mask = _check_fit(g, x, settings, rng, mask)
+    mask = _check_fit(g, x, settings, rng, mask, world)
     _check_callbacks(callbacks)
     checks.boolean("progress", progress)
-    x = x.detach()
-    z = normal(len(x), settings.d, like=x, rng=rng)  # input (5)
-    z_hat = normal(len(x), settings.d, like=x, rng=rng)  # chains start at the prior
-    optimiser = torch.optim.Adam(g.parameters(), lr=settings.lr, betas=settings.betas)
-    run = Run(g, x, mask, settings, rng, optimiser)
-    steps = SCHEDULE[settings.schedule](run, z_hat, z)
-    history: list[dict[str, float]] = []
-    begin = time.perf_counter()
-    with tqdm(total=settings.iterations, disable=not progress, desc="Algorithm 1") as bar:
-        for k in range(1, settings.iterations + 1):
-            try:
-                step = next(steps)
-                _check_learned(g, step)
-            except FloatingPointError as error:
-                raise FloatingPointError(f"Iteration {k}: {error}") from error
-            z_hat, z = step.z_hat, step.z
-            history.append(_row(step, time.perf_counter() - begin))
-            bar.set_postfix_str(f"mse={step.mse:.4f}", refresh=False)
-            bar.update()
-            for callback in callbacks:
+    every = checks.number("every", every, above=0.0, closed=(True, False), remedy="Try 300.")
+    compute = _check_compute(compute)
+    folder = None if out is None else Checkpoints(as_folder("out", out))
+    run = _new_run(g, x.detach(), mask, settings, rng, compute, world)
+    with run.engine.running(g):
+        if folder is None:
+            return _train(run, Progress([]), callbacks, progress, None)
+        with folder.locked(first=world.first), listening() as stop:
+            saver = _Saver(run, folder, every, stop)
+            return _train(run, saver.begin(), callbacks, progress, saver)
+
+
+def _new_run(
+    g: nn.Module,
+    x: Tensor,
+    mask: Tensor | None,
+    st: Settings,
+    rng: torch.Generator,
+    compute: Compute,
+    world: World,
+) -> Run:
+    """A run before its first batch."""
+    like = next(g.parameters())
+    like = like.detach() if x.dtype == torch.uint8 else x
+    images = torch.tensor([len(x)], device=x.device)
+    world.add(images)
+    n = int(images)
+    world.share(*g.state_dict().values())
+    z = normal(n, st.d, like=like, rng=rng)  # input (5)
+    z_hat = normal(n, st.d, like=like, rng=rng)  # chains start at the prior
+    state = State(world.rows(z_hat).clone(), z)
+    engine = Engine(compute, x.device, like.dtype)
+    fused = {"fused": True} if x.device.type == "cuda" else {}
+    adam = torch.optim.Adam(g.parameters(), lr=st.lr, betas=st.betas, **fused)
+    return Run(g, x, mask, n, st, rng, adam, engine, state, world)
+
+
+def _train(
+    run: Run,
+    done: Progress,
+    callbacks: Sequence[Callback],
+    progress: bool,
+    save: _Saver | None,
+) -> Fit:
+    """From the present state to the end."""
+    st, first = run.settings, run.world.first
+    begin = time.perf_counter() - done.seconds
+    total, before = batches_in(run)
+    quiet = not (progress and first)
+    with tqdm(None, "Algorithm 1", total, initial=before, disable=quiet, unit="batch") as bar:
+        for step in iterations(run):
+            done.seconds = time.perf_counter() - begin
+            if step is None:
+                bar.update()
+                if save:
+                    save(done, end=False)
+                continue
+            done.history.append(_row(step, done.seconds))
+            bar.set_postfix_str(f"{step.k}/{st.iterations} mse={step.mse:.4f}", refresh=False)
+            for callback in callbacks if first else ():
                 callback(_copied(step))
-    g.eval()
-    return Fit(g, z_hat, z, tuple(history), settings, time.perf_counter() - begin)
+            if save:
+                save(done, end=step.k == st.iterations)
+    run.g.eval()
+    z_hat = run.world.gather(run.state.z_hat, run.n)
+    return Fit(run.g, z_hat, run.state.z, tuple(done.history), st, done.seconds)
+
+
+class _Saver:
+    """Writes checkpoints of a run when it is time, or when somebody asks the run to stop."""
+
+    def __init__(self, run: Run, folder: Checkpoints, every: float, stop: Stop) -> None:
+        self.run, self.folder, self.every, self.stop = run, folder, every, stop
+        self.images = fingerprint(run)
+        self.last = time.monotonic()
+
+    def begin(self) -> Progress:
+        """Goes on from the last checkpoint, or writes the first: so a folder that cannot hold one
+        is found before any work is done.
+        """
+        loaded = self.folder.load()
+        self.run.world.wait()  # before process 0 writes one
+        if loaded is not None:
+            return restore(self.run, loaded[0], self.images)
+        progress = Progress([])
+        self._save(progress)
+        return progress
+
+    def __call__(self, progress: Progress, *, end: bool) -> None:
+        """After a batch or an iteration."""
+        world, device = self.run.world, self.run.state.z_hat.device
+        late = world.first and time.monotonic() - self.last >= self.every
+        asked = world.any(bool(self.stop), device)
+        if asked or end or world.any(late, device):
+            self._save(progress)
+        if asked and not end:
+            k, of = self.run.state.k, self.run.settings.iterations
+            text = f"Stopped in iteration {k} of {of}; saved in {self.folder.folder}. "
+            raise Stopped(text + "The same call goes on from there.", self.stop.signal)
+
+    def _save(self, progress: Progress) -> None:
+        data = snapshot(self.run, progress, self.images)
+        if self.run.world.first:
+            self.folder.save(data)
+        self.run.world.wait()
+        self.last = time.monotonic()
 
 
 def _copied(step: Iteration) -> Iteration:
@@ -145,16 +251,23 @@ def _row(step: Iteration, seconds: float) -> dict[str, float]:
     return row
 
 
-def _check_learned(g: nn.Module, step: Iteration) -> None:
-    """The loss was finite before the last learning step, and g still returns numbers after it."""
-    with torch.no_grad(), frozen(g):
-        ok = math.isfinite(step.mse) and bool(torch.isfinite(g(step.z_hat[:2])).all())
-    got, remedy = f"mse {step.mse:g}, then NaN or infinite images", "Try a smaller lr."
-    checks.require(ok, "g", "must stay finite while it learns", got, remedy, FloatingPointError)
+def _check_compute(compute: Compute | None) -> Compute:
+    """A :class:`Compute`, or the default."""
+    if compute is None:
+        return Compute()
+    if not isinstance(compute, Compute):  # pyright: ignore[reportUnnecessaryIsInstance]
+        rule, remedy = "must be a Compute or None", "For example Compute(precision='fp32')."
+        raise checks.fail("compute", rule, checks.shown(compute), remedy, TypeError)
+    return compute
 
 
 def _check_fit(
-    g: nn.Module, x: Tensor, settings: Settings, rng: torch.Generator, mask: Tensor | None
+    g: nn.Module,
+    x: Tensor,
+    settings: Settings,
+    rng: torch.Generator,
+    mask: Tensor | None,
+    world: World,
 ) -> Tensor | None:
     """All checks of :func:`fit` on what it learns from; returns the mask as bool."""
     if not isinstance(g, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -162,19 +275,32 @@ def _check_fit(
         raise checks.fail("g", "must be a torch.nn.Module", checks.shown(g), remedy, TypeError)
     check_trainable(g)
     check_settings(settings)
-    images_and_mask(x, mask)
+    sample = _numbers(g, x, settings.x_range)
+    images_and_mask(sample, None if sample is not x else mask)
     checks.rng_on(rng, x.device)
-    _, visible = checked(g, x.new_zeros(len(x), settings.d), x, settings.sigma, mask)
+    zeros = sample.new_zeros(len(sample), settings.d)
+    _, visible = checked(g, zeros, sample, settings.sigma, None if sample is not x else mask)
+    if sample is not x:
+        visible = checks.mask_for(x, mask)
     if visible is not None:
         remedy = "1 marks a visible pixel."
         checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
-    check_inside(x, settings.x_range, visible)
-    n = len(x)
+    if sample is x:
+        check_inside(x, settings.x_range, visible)
+    n = len(x) * world.size  # up to size - 1 more than there are
     if batch_norms(g):
         rule, got = "must leave 2 images in every batch for BatchNorm", f"{settings.batch_size}"
         ok = n // -(-n // settings.batch_size) >= 2
         checks.require(ok, "batch_size", rule, f"{got} with n = {n}", "Choose another size.")
     return visible
+
+
+def _numbers(g: nn.Module, x: Tensor, x_range: tuple[float, float] | None) -> Tensor:
+    """x, or its first images as numbers where they are bytes, which cannot be out of range."""
+    if not isinstance(x, Tensor) or x.dtype != torch.uint8:  # pyright: ignore[reportUnnecessaryIsInstance]
+        return x
+    dtypes = [p.dtype for p in g.parameters() if p.dtype.is_floating_point]
+    return as_float(x[:2], x_range, dtypes[0] if dtypes else torch.float32)
 
 
 def check_settings(settings: object) -> None:

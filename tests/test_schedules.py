@@ -13,6 +13,7 @@ from torch import nn
 
 from mcmcot_lite import (
     LinearGenerator,
+    engine,
     fit,
     infer,
     learn,
@@ -128,31 +129,33 @@ def test_fit_is_the_algorithm_bit_for_bit(schedule, values, masked):
 
 @pytest.fixture
 def trace(monkeypatch):
-    """Every call of the four lines: (name, its first tensor argument, its result)."""
+    """Every call of the four lines: (name, its arguments, its named ones, its result)."""
     calls = []
 
-    def spy(name):
-        real = getattr(schedules, name)
+    def spy(owner, name):
+        real = getattr(owner, name)
 
         def wrapped(*args, **kwargs):
             out = real(*args, **kwargs)
             calls.append((name, args, kwargs, out))
             return out
 
-        monkeypatch.setattr(schedules, name, wrapped)
+        monkeypatch.setattr(owner, name, wrapped)
 
-    for name in ("infer", "transport", "mix", "raw_learn"):
-        spy(name)
+    spy(engine.Engine, "infer")
+    spy(engine, "raw_learn")
+    spy(schedules, "transport")
+    spy(schedules, "mix")
     return calls
 
 
 def test_printed_order(trace):
     st = settings(iterations=7, L=3, batch_size=8)
     fit(net(), images(), st, rng=seeded(), progress=False)
-    learning = ["raw_learn"] * 3 * 2  # 23 images in 3 batches, L2 = 2
+    inference, learning = ["infer"] * 3, ["raw_learn"] * 3 * 2  # 3 batches, L2 = 2
     want = []
     for k in range(1, 8):
-        want += ["infer", *(["transport", "mix"] if k % 3 == 0 else []), *learning]
+        want += [*inference, *(["transport", "mix"] if k % 3 == 0 else []), *learning]
     assert [name for name, *_ in trace] == want
 
 
@@ -160,15 +163,17 @@ def test_each_line_takes_what_the_line_before_gave(trace):
     x = images()
     fit(net(), x, settings(iterations=2, L=2, batch_size=50), rng=seeded(), progress=False)
     (_, _, _, first), learn1, _, (_, second_in, _, second) = trace[:4]
-    assert torch.equal(learn1[1][2].sort(0).values, first.z.sort(0).values)  # a permutation
-    assert second_in[2] is first.z  # persistent chains
+    assert torch.equal(learn1[1][2].sort(0).values, first.sort(0).values)  # a permutation
+    assert torch.equal(second_in[2], first)  # persistent chains
+    assert torch.equal(second_in[3], x)  # line 6: every image
     _, transport_in, _, T = trace[4]
-    assert transport_in[0] is second.z  # line 9: from the inferred latents
+    assert torch.equal(transport_in[0], second)  # line 9: from the inferred latents
     _, mix_in, _, mixed = trace[5]
-    assert (mix_in[0] is second.z, mix_in[2] is T, mix_in[3]) == (True, True, 0.5)
+    assert torch.equal(mix_in[0], second)
+    assert (mix_in[2] is T, mix_in[3]) == (True, 0.5)
     learned = trace[6][1]
     assert torch.equal(learned[2].sort(0).values, mixed.sort(0).values)  # line 13: corrected
-    assert not torch.equal(mixed, second.z)
+    assert not torch.equal(mixed, second)
     order = (learned[1].flatten(1)[:, None] == x.flatten(1)).all(2).int().argmax(1)
     assert torch.equal(learned[2], mixed[order])  # each image with its own latents
 
@@ -218,12 +223,23 @@ def test_targets_are_drawn_once_or_afresh():
     assert not torch.equal(b, c)
 
 
-def test_batches_cover_every_image_once():
-    run = schedules.Run(net(), images(23), None, settings(batch_size=6), seeded(), None)
-    parts = run.batches()
-    assert sorted(torch.cat(parts).tolist()) == list(range(23))
-    assert sorted(len(p) for p in parts) == [5, 6, 6, 6]
-    assert not torch.equal(torch.cat(parts), torch.cat(run.batches()))
+def test_batches_cover_every_image_once(trace):
+    x = images()
+    number = {tuple(row.tolist()): i for i, row in enumerate(x.flatten(1))}
+    fit(net(), x, settings(iterations=2, L2=1), rng=seeded(), progress=False)
+
+    def batches(name, place):
+        kept = [args[place].flatten(1).tolist() for kind, args, *_ in trace if kind == name]
+        found = [[number[tuple(row)] for row in rows] for rows in kept]
+        for four in (found[:4], found[4:]):
+            assert sorted(map(len, four)) == [5, 6, 6, 6]
+        return [i for part in found[:4] for i in part], [i for part in found[4:] for i in part]
+
+    first, second = batches("infer", 3)
+    assert first == second == list(range(23))  # in their order
+    first, second = batches("raw_learn", 1)
+    assert sorted(first) == sorted(second) == list(range(23))
+    assert len({tuple(first), tuple(second), tuple(range(23))}) == 3
 
 
 # ---- learn

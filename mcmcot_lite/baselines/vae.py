@@ -27,7 +27,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import MLPEncoder
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
 from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen
-from mcmcot_lite.schedules import check_trainable
+from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 
 __all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]

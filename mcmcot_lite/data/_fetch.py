@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from mcmcot_lite.checks import boolean, fail, number
 from mcmcot_lite.data._http import NotDelivered, amount, complete, reachable
-from mcmcot_lite.data._lock import locked
+from mcmcot_lite.lock import locked
 
 __all__ = ["fetch"]
 

@@ -14,7 +14,12 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["locked"]
+__all__ = ["Busy", "locked"]
+
+
+class Busy(RuntimeError):
+    """Another process holds the lock."""
+
 
 PAUSE = 0.05  # seconds between two attempts: short beside any download
 
@@ -46,19 +51,26 @@ def _same(fd: int, path: Path) -> bool:
 
 
 @contextmanager
-def locked(path: Path, notice: str = "") -> Generator[None]:
-    """Holds the lock ``path`` for the duration; waits for it, saying ``notice`` once if it must."""
+def locked(path: Path, notice: str = "", *, wait: bool = True) -> Generator[None]:
+    """Holds the lock ``path`` for the duration; waits for it, saying ``notice`` once if it must.
+
+    Raises:
+        Busy: another process holds it, and ``wait`` is False.
+    """
     fd = -1
     while fd < 0:
         candidate = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        mine = False
+        mine = taken = False
         try:
-            mine = _try(candidate) and _same(candidate, path)
+            taken = not _try(candidate)
+            mine = not taken and _same(candidate, path)
         finally:
             if not mine:
                 os.close(candidate)
         if mine:
             fd = candidate
+        elif taken and not wait:
+            raise Busy(str(path))
         else:
             if notice:
                 sys.stderr.write(notice + "\n")

@@ -1,0 +1,198 @@
+"""Files that survive: written whole or not at all, recognised when damaged, the last two kept.
+
+A checkpoint is what ``torch.save`` makes of plain data and tensors, and after it the SHA-256 of all
+that. It is written under another name, flushed to the disk, and renamed: whenever the process or
+the machine dies, the file of before is still there. Reading runs no code from the file
+(``weights_only``), and a file whose sum is wrong is named and passed over for the one before.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import pickle
+import re
+import shutil
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from mcmcot_lite import checks
+from mcmcot_lite.lock import Busy, locked
+
+__all__ = ["KEPT", "Checkpoints", "as_folder", "read_checkpoint", "write_whole"]
+
+KEPT = 2  # the newest, and one more in case it is damaged
+MARK = b"\nmcmcot-lite checkpoint sha256 "  # then 64 hexadecimal digits end the file
+NAME = re.compile(r"checkpoint-(\d{10})\.pt")
+
+
+@contextmanager
+def write_whole(path: Path) -> Generator[IO[bytes]]:
+    """A file to write that takes its name only when all of it is on the disk.
+
+    Raises:
+        OSError: with the file, the reason and a remedy; what was there before stays.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _flush_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink()
+        if isinstance(error, OSError):
+            raise _not_written(path, error) from error
+        raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the new name itself survive a power cut, where the system can."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _not_written(path: Path, error: OSError) -> OSError:
+    why = error.strerror or str(error)
+    remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a folder you may write"
+    if error.errno == errno.ENOSPC:
+        with suppress(OSError):
+            why += f", {shutil.disk_usage(path.parent).free >> 20} MiB free"
+    text = f"{path} could not be written: {why}. {remedy}; the checkpoints before it are untouched."
+    return OSError(error.errno, text)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU.
+
+    Raises:
+        ValueError: the file is cut off, altered, or something else; names it.
+    """
+    data = path.read_bytes()
+    body, mark, sum_ = data[: -64 - len(MARK)], data[-64 - len(MARK) : -64], data[-64:]
+    remedy = "Delete it, and the one before is used."
+    if mark != MARK:
+        got = f"{len(data)} bytes without a checksum at the end"
+        raise checks.fail(str(path), "must be a whole checkpoint", got, remedy)
+    if hashlib.sha256(body).hexdigest().encode() != sum_:
+        raise checks.fail(str(path), "must have the checksum it ends with", "another", remedy)
+    try:
+        data = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        got = "something that would run code"
+        raise checks.fail(
+            str(path), "must hold plain data and tensors only", got, remedy
+        ) from error
+    ok = isinstance(data, dict)
+    checks.require(ok, str(path), "must hold a dict", type(data).__name__, remedy)
+    return data
+
+
+def as_folder(name: str, value: object) -> Path:
+    """A str or path-like argument that names a folder, there or not."""
+    if not isinstance(value, (str, Path)):
+        remedy = "Pass a str or Path."
+        raise checks.fail(name, "must be a path", checks.shown(value), remedy, TypeError)
+    checks.require(value != "", name, "must not be empty", "''", "Name a folder.")
+    path = Path(value).expanduser()
+    ok = not path.exists() or path.is_dir()
+    checks.require(ok, name, "must be a folder", f"the file {path}", "Name another.")
+    return path
+
+
+class Checkpoints:
+    """The checkpoints of one run, in one folder. Use it as a context: it locks the folder.
+
+    Args:
+        folder: made where it does not exist.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+        RuntimeError: another process writes there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def locked(self, *, first: bool = True) -> Generator[None]:
+        """Keeps other runs from writing into the folder; of this run the first process locks."""
+        if not first:
+            yield
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            held = locked(self.folder / "lock", wait=False)
+            held.__enter__()
+        except Busy as error:
+            raise RuntimeError(
+                f"out must be a folder that no other run uses; got {self.folder}, into which "
+                f"another process writes. Wait for it, or choose another folder."
+            ) from error
+        except OSError as error:
+            raise _not_written(self.folder, error) from error
+        try:
+            for left in self.folder.glob("*.part"):  # of a process that was killed
+                left.unlink()
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def files(self) -> list[Path]:
+        """The checkpoints there, the newest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted((p for p in self.folder.iterdir() if NAME.fullmatch(p.name)), reverse=True)
+
+    def save(self, data: dict[str, Any]) -> Path:
+        """Writes the next checkpoint, then removes all but the last two."""
+        there = self.files()
+        last = NAME.fullmatch(there[0].name) if there else None
+        path = self.folder / f"checkpoint-{int(last[1]) + 1 if last else 1:010d}.pt"
+        body = io.BytesIO()  # in memory first: then only one thing can fail below
+        torch.save(data, body)
+        with write_whole(path) as file:
+            file.write(body.getbuffer())
+            file.write(MARK + hashlib.sha256(body.getbuffer()).hexdigest().encode())
+        for old in there[KEPT - 1 :]:
+            with suppress(OSError):
+                old.unlink()
+        return path
+
+    def load(self) -> tuple[dict[str, Any], Path] | None:
+        """The newest checkpoint that is whole, and its file; None where there is no checkpoint.
+
+        Warns of each damaged one by name.
+
+        Raises:
+            ValueError: there are checkpoints, and all are damaged.
+        """
+        broken: list[str] = []
+        for path in self.files():
+            try:
+                data = read_checkpoint(path)
+            except (ValueError, OSError) as error:
+                broken.append(str(error))
+                warnings.warn(f"{error}", stacklevel=2)
+                continue
+            for text in broken:
+                warnings.warn(f"Going on from {path.name} instead of: {text}", stacklevel=2)
+            return data, path
+        if broken:
+            rule, got = "must hold a whole checkpoint", f"only damaged ones: {'; '.join(broken)}"
+            raise checks.fail(str(self.folder), rule, got, "Delete the folder to start again.")
+        return None

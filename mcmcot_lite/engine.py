@@ -1,0 +1,279 @@
+"""How the work of a batch is computed: precision, memory, compilation. Not what is computed.
+
+:class:`Compute` holds the choices. :class:`Engine` carries them out for the two stages that cost
+time, inference and learning, and survives a device that runs out of memory: it takes fewer images
+at once and says so.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mcmcot_lite import checks
+from mcmcot_lite.density import raw_score
+from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_form
+from mcmcot_lite.langevin import walk
+from mcmcot_lite.learning import raw_learn
+from mcmcot_lite.settings import Settings
+from mcmcot_lite.world import ALONE, World
+
+__all__ = ["PRECISIONS", "Compute", "Engine", "as_float", "resolved"]
+
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
+LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
+NOISE = 1 << 24  # random numbers held at once: 64 MiB
+LIMIT = 1e4  # a latent this large is 10,000 standard deviations of the prior away: it diverges
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """How a run is computed. A run may be resumed with others.
+
+    Attributes:
+        precision: ``"fp32"``; ``"tf32"``, ``"bf16"`` or ``"fp16"`` for the products inside the
+            network on a GPU (chains, residuals, weights and Adam's state stay float32); or
+            ``"auto"``: bf16 on GPUs from compute capability 8.0 on, fp16 on 7.x, else fp32.
+        chunk: images that inference takes through the network at once; None takes the batch, or
+            less where its memory would exceed the device's.
+        compile: run ``torch.compile`` on the network that infers.
+        graphs: replay each Langevin step as a CUDA graph.
+        channels_last: store convolution weights with the channels last on a GPU.
+    """
+
+    precision: str = "auto"
+    chunk: int | None = None
+    compile: bool = False
+    graphs: bool = False
+    channels_last: bool = True
+
+    def __post_init__(self) -> None:
+        checks.choice("precision", self.precision, PRECISIONS)
+        if self.chunk is not None:
+            object.__setattr__(self, "chunk", checks.integer("chunk", self.chunk, 1))
+        for name in ("compile", "graphs", "channels_last"):
+            checks.boolean(name, getattr(self, name))
+
+
+def resolved(precision: str, device: torch.device) -> str:
+    """What ``"auto"`` means on this device."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "fp32"
+    major, _ = torch.cuda.get_device_capability(device)
+    return "bf16" if major >= 8 else "fp16" if major == 7 else "fp32"
+
+
+def as_float(x: Tensor, x_range: tuple[float, float] | None, dtype: torch.dtype) -> Tensor:
+    """Images as numbers: bytes 0 to 255 become x_range, low to high; others pass unchanged."""
+    if x.dtype != torch.uint8:
+        return x
+    low, high = x_range or (0.0, 1.0)
+    out = x.to(dtype).div_(255 / (high - low))
+    return out.add_(low) if low else out
+
+
+class Engine:
+    """Does the work of a batch, as a :class:`Compute` asks.
+
+    Attributes:
+        precision: what "auto" became.
+        chunk: images at once in inference; None for the whole batch.
+        parts: parts of a batch that learning takes one after another, adding up the gradients.
+    """
+
+    def __init__(self, compute: Compute, device: torch.device, dtype: torch.dtype) -> None:
+        self.compute = compute
+        self.device = device
+        self.dtype = dtype
+        self.precision = resolved(compute.precision, device)
+        if dtype == torch.float64:
+            self.precision = "fp32"  # nothing is lowered: float64 was asked for
+        self.chunk = compute.chunk
+        self.parts = 1
+        scaled = self.precision == "fp16" and device.type == "cuda"
+        self.scaler = torch.amp.GradScaler(device.type) if scaled else None
+        self._form: tuple[nn.Module, nn.Module] | None = None  # g, and what infers for it
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context of the products inside the network."""
+        low = LOW.get(self.precision)
+        if low is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, low)
+
+    @contextmanager
+    def running(self, g: nn.Module) -> Generator[None]:
+        """Context of a run: the layout of g's weights; whether float32 products use TF32."""
+        if self.device.type != "cuda":
+            yield
+            return
+        if self.compute.channels_last:
+            g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        flags: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+        before = [flag.allow_tf32 for flag in flags]
+        try:
+            for flag in flags:
+                flag.allow_tf32 = self.precision != "fp32"
+            yield
+        finally:
+            for flag, was in zip(flags, before, strict=True):
+                flag.allow_tf32 = was
+
+    def infer(
+        self,
+        g: nn.Module,
+        z: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        noise: Iterable[Tensor],
+        st: Settings,
+    ) -> Tensor:
+        """The chains z after one Langevin step for each draw of the noise.
+
+        Raises:
+            FloatingPointError: when a chain diverges.
+        """
+        with frozen(g, st.batchnorm):
+            f = self._inference_form(g, st, len(x))
+            draws = iter(noise)
+            while len(z):
+                E = list(islice(draws, max(1, NOISE // z.numel())))
+                if not E:
+                    break
+                z = self._fitting(partial(self._walk, f, z, x, mask, E, st), len(x))
+        return _near(z, st)
+
+    def _walk(
+        self,
+        f: nn.Module,
+        z: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        noise: list[Tensor],
+        st: Settings,
+    ) -> Tensor:
+        """All chains, chunk by chunk."""
+        done: list[Tensor] = []
+        for at in _slices(len(z), self.chunk):
+            images = as_float(x[at], st.x_range, z.dtype)
+            hidden = None if mask is None else mask[at]
+            score = partial(self._score, f, x=images, sigma=st.sigma, mask=hidden)
+            done.append(walk(score, z[at], st.s, [e[at] for e in noise]))
+        return done[0] if len(done) == 1 else torch.cat(done)
+
+    def _score(
+        self, f: nn.Module, z: Tensor, x: Tensor, sigma: float, mask: Tensor | None
+    ) -> Tensor:
+        with self.autocast():
+            return raw_score(f, z, x, sigma, mask)
+
+    def _inference_form(self, g: nn.Module, st: Settings, m: int) -> nn.Module:
+        """g, or its folded copy, kept until g learns."""
+        if self._form is None or self._form[0] is not g:
+            self._form = g, inference_form(g, st.batchnorm, st.K * m)
+        return self._form[1]
+
+    def learn(
+        self,
+        g: nn.Module,
+        x: Tensor,
+        z_hat: Tensor,
+        mask: Tensor | None,
+        optimiser: torch.optim.Optimizer,
+        st: Settings,
+        n: int,
+        world: World = ALONE,
+    ) -> float:
+        """One learning step on a batch of n pairs, of which these are this process's.
+
+        Returns the mean squared error before it.
+        """
+        self._form = None
+
+        def step() -> float:
+            with buffers_restored(g):
+                return raw_learn(
+                    g,
+                    as_float(x, st.x_range, z_hat.dtype),
+                    z_hat,
+                    optimiser,
+                    st.sigma,
+                    mask,
+                    n=n,
+                    world=world,
+                    parts=self.parts,
+                    scaler=self.scaler,
+                    autocast=self.autocast,
+                )
+
+        while True:
+            try:
+                return step()
+            except Exception as error:
+                coupled = world.size > 1 and batch_norms(g)
+                least = 4 if batch_norms(g) else 2  # images in two parts
+                if not out_of_memory(error) or coupled or least * self.parts > len(x):
+                    raise
+            self.parts *= 2
+            release()
+            warnings.warn(
+                f"The device ran out of memory while learning: batches of {n} images are now "
+                f"learned in {self.parts} parts whose gradients are added"
+                + (" (BatchNorm normalises each part by itself)." if batch_norms(g) else "."),
+                stacklevel=2,
+            )
+
+    def _fitting(self, work: Callable[[], Tensor], m: int) -> Tensor:
+        """Does the work; takes half as many images at once when the memory does not suffice."""
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                at_once = min(m, self.chunk or m)
+                if not out_of_memory(error) or at_once == 1:
+                    raise
+            self.chunk = at_once // 2
+            release()
+            warnings.warn(
+                f"The device ran out of memory while inferring: {self.chunk} images are now taken "
+                f"at once, not {at_once}.",
+                stacklevel=2,
+            )
+
+
+def _slices(n: int, chunk: int | None) -> Iterator[slice]:
+    step = chunk or max(n, 1)
+    return (slice(i, i + step) for i in range(0, n, step))
+
+
+def _near(z: Tensor, st: Settings) -> Tensor:
+    """The chains, unless one has left for infinity. One wait for the device."""
+    far = int((~(z.abs() < LIMIT).all(1)).sum())
+    got = f"{far} of {len(z)} chains beyond it within {st.K} steps of s = {st.s:g}"
+    rule = f"must stay finite and below {LIMIT:g} in every coordinate"
+    remedy = f"Try a smaller s, for example {st.s / 3:.2g}, or a larger sigma than {st.sigma:g}."
+    checks.require(far == 0, "z", rule, got, remedy, FloatingPointError)
+    return z
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no memory left."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def release() -> None:
+    """Gives cached blocks back to the device."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,165 @@
+"""A run as plain data, and back: what a checkpoint holds.
+
+Weights, Adam's state, chains, targets, potentials, the place in the schedule, the state of every
+random generator, settings, history and a fingerprint of the images. In a run of several processes
+the chains are gathered, so any number of processes can go on from it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.schedules import Run, State
+from mcmcot_lite.transport import TransportMap
+
+__all__ = ["Progress", "fingerprint", "restore", "snapshot"]
+
+FORMAT = 1
+PLAIN = ("k", "stage", "batch", "errors")  # of the state
+
+
+@dataclass
+class Progress:
+    """What a run has to tell besides its state: the history so far, and the seconds it took."""
+
+    history: list[dict[str, float]]
+    seconds: float = 0.0
+
+
+def snapshot(run: Run, progress: Progress, images: int) -> dict[str, Any]:
+    """Everything that :func:`restore` needs. All processes of the run must call it.
+
+    Args:
+        run: between two batches.
+        progress: its history and seconds.
+        images: :func:`fingerprint` of the images.
+    """
+    now, gather = run.state, run.world.gather
+    return {
+        "format": FORMAT,
+        "settings": asdict(run.settings),
+        "n": run.n,
+        "images": images,
+        "device": run.state.z_hat.device.type,
+        "torch": str(torch.__version__),
+        "g": run.g.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "scaler": {} if run.engine.scaler is None else run.engine.scaler.state_dict(),
+        "z_hat": gather(now.z_hat, run.n),
+        "inferred": None if now.inferred is None else gather(now.inferred, run.n),
+        "z": now.z,
+        "h": now.h,
+        "order": now.order,
+        "T": None if now.T is None else {f.name: getattr(now.T, f.name) for f in fields(now.T)},
+        "at": {name: getattr(now, name) for name in PLAIN},
+        "rng": run.rng.get_state(),
+        "global_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state() if run.rng.device.type == "cuda" else None,
+        "history": progress.history,
+        "seconds": progress.seconds,
+    }
+
+
+def restore(run: Run, data: dict[str, Any], images: int) -> Progress:
+    """Puts a run into the state of a checkpoint; returns its history and seconds.
+
+    Raises:
+        ValueError: other settings, images or network; lists the differences. Nothing is changed.
+    """
+    _check_same(run, data, images)
+    st, device = run.settings, run.state.z_hat.device
+    run.g.load_state_dict(data["g"])
+    run.optimiser.load_state_dict(data["optimiser"])
+    if run.engine.scaler is not None and data["scaler"]:
+        run.engine.scaler.load_state_dict(data["scaler"])
+
+    def own(full: Tensor | None) -> Tensor | None:
+        return None if full is None else run.world.rows(full).clone().to(device)
+
+    def moved(t: Any) -> Any:
+        return t.to(device) if isinstance(t, Tensor) else t
+
+    z_hat = own(data["z_hat"])
+    assert z_hat is not None
+    T = data["T"]
+    run.state = State(
+        z_hat=z_hat,
+        z=moved(data["z"]),
+        h=moved(data["h"]),
+        order=moved(data["order"]),
+        inferred=own(data["inferred"]),
+        T=None if T is None else TransportMap(**{k: moved(v) for k, v in T.items()}),
+        **data["at"],
+    )
+    if data["device"] == device.type:
+        run.rng.set_state(data["rng"])
+        torch.set_rng_state(data["global_rng"])
+        if data["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(data["cuda_rng"])
+    else:  # another kind of generator: a seed from the place in the run
+        at = data["at"]
+        run.rng.manual_seed(zlib.crc32(repr((st.K, at["k"], at["stage"], at["batch"])).encode()))
+    return Progress(list(data["history"]), data["seconds"])
+
+
+def _check_same(run: Run, data: dict[str, Any], images: int) -> None:
+    """The checkpoint belongs to this run."""
+    if data.get("format") != FORMAT:
+        rule, got = f"must hold a run of format {FORMAT}", data.get("format")
+        raise checks.fail("out", rule, got, "Use the version that made it, or another folder.")
+    now, then = asdict(run.settings), data["settings"]
+    longer = now["iterations"] >= max(then["iterations"], data["at"]["k"] - 1)
+    differ = [
+        f"{name}: {then.get(name)!r} there, {now[name]!r} here"
+        for name in now
+        if now[name] != then.get(name) and not (name == "iterations" and longer)
+    ]
+    differ += _other_network(run, data["g"])
+    if data["n"] != run.n:
+        differ.append(f"images: {data['n']} there, {run.n} here")
+    elif data["images"] != images:
+        differ.append("images: others there (same number, another content)")
+    rule = "must hold a run with these settings, network and images"
+    remedy = "Choose another folder, or the settings of that run (iterations may grow)."
+    checks.require(not differ, "out", rule, "; ".join(differ), remedy)
+
+
+def _other_network(run: Run, saved: dict[str, Tensor]) -> list[str]:
+    here = {k: tuple(v.shape) for k, v in run.g.state_dict().items()}
+    there = {k: tuple(v.shape) for k, v in saved.items()}
+    names = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    shown = [f"{k}: {there.get(k, 'none')} there, {here.get(k, 'none')} here" for k in names[:3]]
+    return [f"g: {', '.join(shown)}{more}"] if names else []
+
+
+def fingerprint(run: Run) -> int:
+    """A number that changes with the images or the mask; hidden pixels have no say.
+
+    The sum of the CRC-32 of each image times its place: every process sums its own.
+    """
+    total = np.int64(0)
+    first, step = run.world.rank, run.world.size
+    with np.errstate(over="ignore"):
+        for begin in range(0, len(run.x), 1024):
+            x = run.x[begin : begin + 1024]
+            parts = [x]
+            if run.mask is not None:
+                m = run.mask[begin : begin + 1024]
+                parts = [x.masked_fill(~m, 0), m]
+            rows = [part.flatten(1).contiguous().cpu().numpy() for part in parts]
+            for i in range(len(x)):
+                crc = 0
+                for row in rows:
+                    crc = zlib.crc32(row[i].tobytes(), crc)
+                total += np.int64(first + step * (begin + i) + 1) * np.int64(crc)
+    whole = torch.tensor([int(total)], device=run.state.z_hat.device)
+    run.world.add(whole)
+    return int(whole)

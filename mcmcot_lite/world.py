@@ -1,0 +1,128 @@
+"""The processes that share one run, and the few things that they tell each other.
+
+Process r of W holds the images r, r + W, r + 2 W, ...: every batch is spread evenly, whatever its
+order. All of them draw the same random numbers and use their rows of them, so a run does not depend
+on how many there are, up to the order of floating-point sums. :data:`ALONE` is the one process that
+most runs have; nothing is sent there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["ALONE", "World", "WorldError", "environment"]
+
+
+class WorldError(RuntimeError):
+    """Another process of the run is gone, or does not answer."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One of ``size`` processes, the one with number ``rank``.
+
+    Attributes:
+        rank: its number, 0 to size - 1. Process 0 writes files and shows progress.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @staticmethod
+    def current() -> World:
+        """The world of ``torch.distributed``, where that has been initialised; else alone."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return ALONE
+        return World(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and shows."""
+        return self.rank == 0
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The rows of x that this process holds."""
+        return x[self.rank :: self.size]
+
+    def count(self, n: int) -> int:
+        """How many of n rows this process holds."""
+        return len(range(self.rank, n, self.size))
+
+    def add(self, *tensors: Tensor) -> None:
+        """Replaces each tensor by its sum over the processes, in one message per dtype."""
+        if self.size == 1:
+            return
+        kinds: dict[torch.dtype, list[Tensor]] = {}
+        for t in tensors:
+            kinds.setdefault(t.dtype, []).append(t)
+        for group in kinds.values():
+            flat = torch.cat([t.reshape(-1) for t in group])
+            with self._talking():
+                dist.all_reduce(flat)
+            begin = 0
+            for t in group:
+                t.copy_(flat[begin : begin + t.numel()].view_as(t))
+                begin += t.numel()
+
+    def any(self, flag: bool, device: torch.device | str = "cpu") -> bool:
+        """Whether the flag is set in any process."""
+        if self.size == 1:
+            return flag
+        votes = torch.tensor([float(flag)], device=device)
+        self.add(votes)
+        return bool(votes[0] > 0)
+
+    def gather(self, rows: Tensor, n: int) -> Tensor:
+        """All n rows, in their order, from the rows that each process holds."""
+        if self.size == 1:
+            return rows
+        most = -(-n // self.size)
+        mine = rows.new_zeros(most, *rows.shape[1:])
+        mine[: len(rows)] = rows
+        parts = [torch.empty_like(mine) for _ in range(self.size)]
+        with self._talking():
+            dist.all_gather(parts, mine)
+        return torch.stack(parts, 1).flatten(0, 1)[:n]
+
+    def share(self, *tensors: Tensor) -> None:
+        """Replaces each tensor by that of process 0."""
+        for t in tensors if self.size > 1 else ():
+            with self._talking():
+                dist.broadcast(t, 0)
+
+    def wait(self) -> None:
+        """Returns when all processes have come here."""
+        if self.size > 1:
+            with self._talking():
+                dist.barrier()
+
+    @contextmanager
+    def _talking(self) -> Generator[None]:
+        """Context of a message: says who got no answer."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise WorldError(
+                f"Process {self.rank} of {self.size}: another process does not answer "
+                f"({str(error).splitlines()[0]})."
+            ) from error
+
+
+ALONE = World()
+
+
+def environment() -> tuple[int, int, int] | None:
+    """(rank, size, rank on this machine) that ``torchrun`` has set, or None."""
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    if any(name not in os.environ for name in names):
+        return None
+    rank, size, local = (int(os.environ[name]) for name in names)
+    return rank, size, local
