@@ -12,12 +12,13 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["ALONE", "World", "WorldError", "environment"]
+__all__ = ["ALONE", "World", "WorldError", "joined"]
 
 
 class WorldError(RuntimeError):
@@ -35,13 +36,6 @@ class World:
 
     rank: int = 0
     size: int = 1
-
-    @staticmethod
-    def current() -> World:
-        """The world of ``torch.distributed``, where that has been initialised; else alone."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return ALONE
-        return World(dist.get_rank(), dist.get_world_size())
 
     @property
     def first(self) -> bool:
@@ -119,10 +113,25 @@ class World:
 ALONE = World()
 
 
-def environment() -> tuple[int, int, int] | None:
-    """(rank, size, rank on this machine) that ``torchrun`` has set, or None."""
+PATIENCE = timedelta(minutes=30)  # without an answer; a transport step may take minutes
+
+
+@contextmanager
+def joined(device: str) -> Generator[World]:
+    """Context of the world that ``torchrun`` has started, or of one process alone.
+
+    Args:
+        device: ``"cpu"`` (the processes talk through gloo) or ``"cuda"`` (NCCL, one GPU each).
+    """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
     if any(name not in os.environ for name in names):
-        return None
+        yield ALONE
+        return
     rank, size, local = (int(os.environ[name]) for name in names)
-    return rank, size, local
+    if device == "cuda":
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        yield World(rank, size)
+    finally:
+        dist.destroy_process_group()
