@@ -8,7 +8,7 @@ at once and says so.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_
 from mcmcot_lite.langevin import walk
 from mcmcot_lite.learning import raw_learn
 from mcmcot_lite.settings import Settings
+from mcmcot_lite.synced import synced
 from mcmcot_lite.world import ALONE, World
 
 __all__ = ["PRECISIONS", "Compute", "Engine", "as_float", "resolved"]
@@ -112,8 +113,13 @@ class Engine:
         return torch.autocast(self.device.type, low)
 
     @contextmanager
-    def running(self, g: nn.Module) -> Generator[None]:
-        """Context of a run: the layout of g's weights; whether float32 products use TF32."""
+    def running(self, g: nn.Module, world: World = ALONE) -> Generator[None]:
+        """Context of a run: g's layout and BatchNorm; whether float32 products use TF32."""
+        with synced(g, world), self._tuned(g):
+            yield
+
+    @contextmanager
+    def _tuned(self, g: nn.Module) -> Generator[None]:
         if self.device.type != "cuda":
             yield
             return
@@ -146,10 +152,7 @@ class Engine:
         with frozen(g, st.batchnorm):
             f = self._inference_form(g, st, len(x))
             draws = iter(noise)
-            while len(z):
-                E = list(islice(draws, max(1, NOISE // z.numel())))
-                if not E:
-                    break
+            while E := list(islice(draws, max(1, NOISE // max(1, z.numel())))):
                 z = self._fitting(partial(self._walk, f, z, x, mask, E, st), len(x))
         return _near(z, st)
 
@@ -251,9 +254,10 @@ class Engine:
             )
 
 
-def _slices(n: int, chunk: int | None) -> Iterator[slice]:
+def _slices(n: int, chunk: int | None) -> list[slice]:
+    """Parts of n rows: at least one, even of no rows."""
     step = chunk or max(n, 1)
-    return (slice(i, i + step) for i in range(0, n, step))
+    return [slice(i, i + step) for i in range(0, max(n, 1), step)]
 
 
 def _near(z: Tensor, st: Settings) -> Tensor:

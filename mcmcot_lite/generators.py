@@ -76,6 +76,8 @@ def _image_shape(shape: Sequence[int], name: str = "shape") -> tuple[int, ...]:
 
 def _check_latents(z: Tensor, d: int, like: Tensor) -> None:
     """Latents of the width, dtype and device that the weights ``like`` have; values are free."""
+    if isinstance(z, Tensor) and z.shape == (0, d):  # pyright: ignore[reportUnnecessaryIsInstance]
+        return  # a process may have no row of a small batch
     remedy = f"This g was built for d = {d}: pass latents of shape (n, {d})."
     of = "the parameters of g"
     checks.tensor("z", z, shape=(None, d), like=like, like_name=of, finite=False, remedy=remedy)

@@ -36,6 +36,7 @@ from mcmcot_lite.engine import Engine
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import TransportMap, mix, transport
+from mcmcot_lite.transport.scan import shared
 from mcmcot_lite.world import ALONE, World
 
 __all__ = [
@@ -158,7 +159,9 @@ def correct(run: Run, _: Tensor) -> None:
     # The exact solver starts as well by itself: benchmarks/transport.py, group "warm".
     keeps = st.reuse_h and st.targets == "fixed" and st.transport == "semidual"
     h0 = now.h if keeps else None
-    T = transport(z_hat, now.z, method=st.transport, eps=st.eps, rng=run.rng, h0=h0)  # 9
+    with shared(run.world):
+        T = transport(z_hat, now.z, method=st.transport, eps=st.eps, rng=run.rng, h0=h0)  # 9
+    run.world.share(T.index, T.bijection, T.h)  # to the bit, on machines of different kinds
     now.z_hat = run.world.rows(mix(z_hat, now.z, T, st.alpha)).clone()  # 10
     now.T, now.h = T, T.h.clone()  # a callback may write into T
 

@@ -125,7 +125,7 @@ def fit(
     compute = _check_compute(compute)
     folder = None if out is None else Checkpoints(as_folder("out", out))
     run = _new_run(g, x.detach(), mask, settings, rng, compute, world)
-    with run.engine.running(g):
+    with run.engine.running(g, world):
         if folder is None:
             return _train(run, Progress([]), callbacks, progress, None)
         with folder.locked(first=world.first), listening() as stop:

@@ -7,21 +7,48 @@ product and one comparison per pair; sorting out the true k best of a row costs 
 The groups are good candidates only if neighbours do not share them: shuffle the columns first.
 
 A pass runs in float32 on the device of its inputs. :func:`roundoff` bounds what that can hide. Rows
-are independent of each other: processes can share a pass by taking some of the rows each.
+are independent of each other: inside :func:`shared`, each process of a world makes the passes for
+some of the rows, and all receive the results. What follows from those is the same in each.
 """
 
 from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mcmcot_lite.transport.clock import Clock
+from mcmcot_lite.world import ALONE, World
 
-__all__ = ["peaks", "roundoff", "row_best", "row_maxima"]
+__all__ = ["crew", "peaks", "roundoff", "row_best", "row_count", "row_maxima", "shared"]
 
 TILE = {"cpu": (512, 2048), "cuda": (8192, 16384)}  # rows x columns: 4 MB in a cache; 0.5 GB
 UNIT = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}  # float32, TF32, bfloat16
+
+
+_WORLD: ContextVar[World] = ContextVar("world", default=ALONE)
+
+
+@contextmanager
+def shared(world: World) -> Generator[None]:
+    """Context in which the processes of a world share every pass over all pairs.
+
+    Each must call the same solvers with the same clouds, random states and no time limit.
+    """
+    token = _WORLD.set(world)
+    try:
+        yield
+    finally:
+        _WORLD.reset(token)
+
+
+def crew() -> World:
+    """The processes that share a pass."""
+    return _WORLD.get()
 
 
 def peaks(x: Tensor, y: Tensor, offset: Tensor, groups: int, clock: Clock) -> tuple[Tensor, Tensor]:
@@ -37,6 +64,17 @@ def peaks(x: Tensor, y: Tensor, offset: Tensor, groups: int, clock: Clock) -> tu
     Returns:
         (value (m, G), column (m, G) long) with G = ceil(n / ceil(n / groups)) <= groups.
     """
+    world = crew()
+    if world.size == 1:
+        return _peaks(x, y, offset, groups, clock)
+    value, column = _peaks(world.rows(x).contiguous(), y, offset, groups, clock)
+    return world.gather(value, len(x)), world.gather(column, len(x))
+
+
+def _peaks(
+    x: Tensor, y: Tensor, offset: Tensor, groups: int, clock: Clock
+) -> tuple[Tensor, Tensor]:
+    """:func:`peaks` in one process."""
     m, n = len(x), len(y)
     width = -(-n // groups)  # of a group
     groups = -(-n // width)
@@ -80,6 +118,24 @@ def row_best(x: Tensor, y: Tensor, h: Tensor, room: int) -> tuple[Tensor, Tensor
 
     Made in blocks of rows of at most ``room`` scores, or one row.
     """
+    world = crew()
+    if world.size == 1:
+        return _row_best(x, y, h, room)
+    value, column = _row_best(world.rows(x), y, h, room)
+    return world.gather(value, len(x)), world.gather(column, len(x))
+
+
+def row_count(x: Tensor, y: Tensor, h: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """(mean of the row maxima, rows whose best column is j (n,)): sums over the processes."""
+    world = crew()
+    value, column = _row_best(world.rows(x), y, h, room)
+    total, count = value.sum(dtype=torch.float64), torch.bincount(column, minlength=len(y))
+    world.add(total, count)
+    return total / len(x), count
+
+
+def _row_best(x: Tensor, y: Tensor, h: Tensor, room: int) -> tuple[Tensor, Tensor]:
+    """:func:`row_best` in one process."""
     rows = min(len(x), max(1, room // len(y)))
     block = torch.empty(rows, len(y), dtype=h.dtype, device=h.device)
     parts = [

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.transport.scan import roundoff, row_best
+from mcmcot_lite.transport.scan import roundoff, row_best, row_count
 
 __all__ = [
     "SMALL",
@@ -128,6 +128,11 @@ class Scores:
     def best(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Row maxima (m,) of <x_i, y_j> + h_j and their columns (m,), in the dtype of h."""
         return row_best(self.x.to(h.dtype), self.y.to(h.dtype), h, self._room)
+
+    def counts(self, h: Tensor) -> tuple[float, Tensor]:
+        """E(h), and how many sources each cell holds, (n,): all that Algorithm 2 needs of them."""
+        mean, count = row_count(self.x.to(h.dtype), self.y.to(h.dtype), h, self._room)
+        return float(mean - h.mean(dtype=torch.float64)), count
 
     def gain(self, bijection: Tensor) -> float:
         """Mean score <x_i, y_bijection(i)>."""

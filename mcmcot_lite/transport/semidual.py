@@ -121,9 +121,8 @@ def _ascend(
     empties: list[float] = []  # half the L1 norm of the gradient
     best_h, best_empty = h, math.inf
     while len(empties) < max_steps:
-        value, cell = scores.best(h)  # line 5: J_j = {i : cell(i) = j}
-        count = torch.bincount(cell, minlength=n)
-        energies.append(float(value.mean() - h.mean()))
+        energy, count = scores.counts(h)  # line 5: the sizes of the cells J_j
+        energies.append(energy)
         empties.append(float((count == 0).sum()) / n)
         if empties[-1] < best_empty:
             best_h, best_empty = h, empties[-1]
