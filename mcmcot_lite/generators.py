@@ -26,6 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from mcmcot_lite import checks
+from mcmcot_lite.world import several
 
 __all__ = [
     "MLP",
@@ -76,8 +77,8 @@ def _image_shape(shape: Sequence[int], name: str = "shape") -> tuple[int, ...]:
 
 def _check_latents(z: Tensor, d: int, like: Tensor) -> None:
     """Latents of the width, dtype and device that the weights ``like`` have; values are free."""
-    if isinstance(z, Tensor) and z.shape == (0, d):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return  # a process may have no row of a small batch
+    if several() and z.shape == (0, d):
+        return  # one of several processes may have no row of a small batch
     remedy = f"This g was built for d = {d}: pass latents of shape (n, {d})."
     of = "the parameters of g"
     checks.tensor("z", z, shape=(None, d), like=like, like_name=of, finite=False, remedy=remedy)

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["ALONE", "World", "WorldError", "joined"]
+__all__ = ["ALONE", "World", "WorldError", "joined", "several"]
 
 
 class WorldError(RuntimeError):
@@ -111,6 +111,11 @@ class World:
 
 
 ALONE = World()
+
+
+def several() -> bool:
+    """Whether this process is one of several that talk to each other."""
+    return dist.is_available() and dist.is_initialized()
 
 
 PATIENCE = timedelta(minutes=30)  # without an answer; a transport step may take minutes
