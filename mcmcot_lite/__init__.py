@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mcmcot_lite import factor_analysis, short_run, transport
 from mcmcot_lite.density import grad_z, learning_gradient, log_joint
+from mcmcot_lite.engine import Compute
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.generators import (
     MLP,
@@ -27,9 +28,11 @@ from mcmcot_lite.generators import (
 )
 from mcmcot_lite.langevin import Inference, infer, langevin_step
 from mcmcot_lite.learning import learn
+from mcmcot_lite.memory import Memory, predict_memory
 from mcmcot_lite.metrics import distance_to_prior, frechet_distance, mse
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.settings import Settings
+from mcmcot_lite.signals import Stopped
 from mcmcot_lite.train import Fit, fit, reconstruct
 from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map
 
@@ -39,11 +42,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "MLP",
+    "Compute",
     "Fit",
     "Inference",
     "Iteration",
     "LinearGenerator",
+    "Memory",
     "Settings",
+    "Stopped",
     "TransportMap",
     "baselines",
     "celeba_generator",
@@ -65,6 +71,7 @@ __all__ = [
     "mix",
     "mnist_generator",
     "mse",
+    "predict_memory",
     "reconstruct",
     "semidual_map",
     "short_run",

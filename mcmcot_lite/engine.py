@@ -90,6 +90,7 @@ class Engine:
         precision: what "auto" became.
         chunk: images at once in inference; None for the whole batch.
         parts: parts of a batch that learning takes one after another, adding up the gradients.
+        short: whether the device has run out of memory.
     """
 
     def __init__(self, compute: Compute, device: torch.device, dtype: torch.dtype) -> None:
@@ -101,6 +102,7 @@ class Engine:
             self.precision = "fp32"  # nothing is lowered: float64 was asked for
         self.chunk = compute.chunk
         self.parts = 1
+        self.short = False  # the device ran out of memory
         scaled = self.precision == "fp16" and device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type) if scaled else None
         self._form: tuple[nn.Module, nn.Module] | None = None  # g, and what infers for it
@@ -143,6 +145,7 @@ class Engine:
         mask: Tensor | None,
         noise: Iterable[Tensor],
         st: Settings,
+        world: World = ALONE,
     ) -> Tensor:
         """The chains z after one Langevin step for each draw of the noise.
 
@@ -151,9 +154,13 @@ class Engine:
         """
         with frozen(g, st.batchnorm):
             f = self._inference_form(g, st, len(x))
+            coupled = st.batchnorm == "batch" and bool(batch_norms(g))
+            if coupled and not self.short:
+                self.chunk = None  # a chunk would be normalised by itself
             draws = iter(noise)
             while E := list(islice(draws, max(1, NOISE // max(1, z.numel())))):
-                z = self._fitting(partial(self._walk, f, z, x, mask, E, st), len(x))
+                work = partial(self._walk, f, z, x, mask, E, st)
+                z = self._fitting(work, len(x), coupled and world.size > 1)
         return _near(z, st)
 
     def _walk(
@@ -236,16 +243,19 @@ class Engine:
                 stacklevel=2,
             )
 
-    def _fitting(self, work: Callable[[], Tensor], m: int) -> Tensor:
-        """Does the work; takes half as many images at once when the memory does not suffice."""
+    def _fitting(self, work: Callable[[], Tensor], m: int, crowded: bool) -> Tensor:
+        """Does the work; takes half as many images at once when the memory does not suffice.
+
+        Not where other processes share the batch of a BatchNorm layer: they could not follow.
+        """
         while True:
             try:
                 return work()
             except Exception as error:
                 at_once = min(m, self.chunk or m)
-                if not out_of_memory(error) or at_once == 1:
+                if not out_of_memory(error) or at_once == 1 or crowded:
                     raise
-            self.chunk = at_once // 2
+            self.chunk, self.short = at_once // 2, True
             release()
             warnings.warn(
                 f"The device ran out of memory while inferring: {self.chunk} images are now taken "

@@ -146,7 +146,7 @@ def infer(run: Run, i: Tensor) -> None:
     rows, place = run.own(i)
     start = z_hat[rows] if st.chains == "persistent" else run.normal(len(i))[place]
     x, mask, noise = run.x[rows], run.visible(rows), run.noise(len(i), place)
-    z_hat[rows] = run.engine.infer(run.g, start, x, mask, noise, st)
+    z_hat[rows] = run.engine.infer(run.g, start, x, mask, noise, st, run.world)
 
 
 def correct(run: Run, _: Tensor) -> None:

@@ -1,0 +1,126 @@
+"""Predicted memory: exact for what tensors take, and near what a process really takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from helpers import net, seeded, settings
+from torch import nn
+
+from mcmcot_lite import MLP, mnist_generator, predict_memory, svhn_generator
+from mcmcot_lite.memory import pass_bytes
+
+F32 = torch.float32
+
+
+class Square(nn.Module):
+    """(n, d) -> (n, D): one product, whose bytes can be counted by hand."""
+
+    def __init__(self, d, D):
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(d, D))
+
+    def forward(self, z):
+        return z @ self.w
+
+
+def test_a_linear_pass_by_hand():
+    """Inference holds g(z) and the residual, 2 D for each image; z, its copy and gradients."""
+    n, d, D = 1000, 4, 4096
+    got = pass_bytes(Square(d, D), n, d, (D,), F32)
+    assert 2 * 4 * n * D <= got <= 2 * 4 * n * D + 5 * 4 * n * d
+    more = pass_bytes(Square(d, D), 2 * n, d, (D,), F32)
+    assert more == pytest.approx(2 * got, rel=0.01)
+
+
+def test_nothing_is_run_or_drawn_or_changed():
+    g = mnist_generator(2, width=0.05, rng=seeded())
+    before = {k: v.clone() for k, v in g.state_dict().items()}
+    state, mode = torch.get_rng_state(), g.training
+    predict_memory(g, 60_000, (1, 28, 28), settings(batch_size=2000))
+    assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert g.training == mode
+    assert all(p.requires_grad for p in g.parameters())
+
+
+def test_what_it_grows_with():
+    def total(n=10_000, batch=1000, g=None, shape=(1, 28, 28), **values):
+        g = MLP(2) if g is None else g
+        return predict_memory(g, n, shape, settings(batch_size=batch, alpha=0.0), **values)
+
+    a = total()
+    assert total(batch=2000).inference == pytest.approx(2 * a.inference, rel=0.02)
+    assert total(n=20_000).images == 2 * a.images
+    assert total(stored=4).images == 4 * a.images
+    assert a.images == 10_000 * 784
+    assert a.total >= a.weights + a.images + a.latents
+    assert "MiB (weights" in str(a)
+    assert a.transport == 0
+
+
+SCRIPT = """
+import sys, threading, time, torch
+torch.set_num_threads(1)
+from mcmcot_lite import MLP, Settings, fit, mnist_generator, predict_memory, svhn_generator
+kind, batchnorm = sys.argv[1:]
+make, shape, n, batch = {
+    "mlp": (lambda: MLP(30), (1, 28, 28), 20_000, 20_000),
+    "mnist": (mnist_generator, (1, 28, 28), 1500, 1500),
+    "svhn": (svhn_generator, (3, 32, 32), 500, 500),
+}[kind]
+st = Settings(d=make().d, K=1, L2=1, iterations=1, batch_size=batch, batchnorm=batchnorm, alpha=0)
+x = torch.randint(0, 256, (n, *shape), dtype=torch.uint8)
+g = make()
+held = sum(p.numel() for p in g.parameters()) * 4 + x.numel()  # there before the run
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096
+fit(make(), x[:8], st, rng=torch.Generator(), progress=False)  # libraries take their memory
+base = peak = resident()
+on = True
+def watch():
+    global peak
+    while on:
+        peak = max(peak, resident())
+        time.sleep(0.001)
+thread = threading.Thread(target=watch)
+thread.start()
+fit(g, x, st, rng=torch.Generator(), progress=False)
+on = False
+thread.join()
+print((peak - base + held) / predict_memory(g, n, shape, st).total)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("batchnorm", ["running", "batch"])
+@pytest.mark.parametrize("kind", ["mlp", "mnist", "svhn"])
+def test_a_process_takes_what_was_told(kind, batchnorm):
+    """Within 15 %. Small blocks are mapped, so that what is freed leaves the process at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, kind, batchnorm],
+        env={"MALLOC_MMAP_THRESHOLD_": "100000", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(done.stdout) == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [({"n": 0}, ValueError), ({"n": 1.5}, TypeError), ({"stored": 0}, ValueError)],
+)
+def test_bad_input(values, kind):
+    arguments = {"n": 10, "stored": 1} | values
+    with pytest.raises(kind, match="must be"):
+        predict_memory(net(), arguments["n"], (1, 3, 4), settings(), stored=arguments["stored"])
+
+
+def test_networks_of_table_1_need_no_data():
+    big = predict_memory(svhn_generator(), 73_257, (3, 32, 32), settings(d=64, batch_size=5000))
+    assert 2e9 < big.total < 8e9
