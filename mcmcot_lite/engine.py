@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from mcmcot_lite import checks
 from mcmcot_lite.density import raw_score
 from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_form
+from mcmcot_lite.graphs import Recorded
 from mcmcot_lite.langevin import walk
 from mcmcot_lite.learning import raw_learn
 from mcmcot_lite.settings import Settings
@@ -106,6 +107,9 @@ class Engine:
         scaled = self.precision == "fp16" and device.type == "cuda"
         self.scaler = torch.amp.GradScaler(device.type) if scaled else None
         self._form: tuple[nn.Module, nn.Module] | None = None  # g, and what infers for it
+        self._kept: nn.Module | None = None  # a folded copy that stays in its place
+        self._compiled: Any = None
+        self._recorded: dict[object, Recorded] = {}
 
     def autocast(self) -> AbstractContextManager[object]:
         """Context of the products inside the network."""
@@ -177,20 +181,42 @@ class Engine:
         for at in _slices(len(z), self.chunk):
             images = as_float(x[at], st.x_range, z.dtype)
             hidden = None if mask is None else mask[at]
-            score = partial(self._score, f, x=images, sigma=st.sigma, mask=hidden)
+            score = self._ready(f, z[at], images, hidden, st.sigma)
             done.append(walk(score, z[at], st.s, [e[at] for e in noise]))
         return done[0] if len(done) == 1 else torch.cat(done)
 
-    def _score(
-        self, f: nn.Module, z: Tensor, x: Tensor, sigma: float, mask: Tensor | None
-    ) -> Tensor:
-        with self.autocast():
-            return raw_score(f, z, x, sigma, mask)
+    def _ready(
+        self, f: nn.Module, z: Tensor, x: Tensor, mask: Tensor | None, sigma: float
+    ) -> Callable[[Tensor], Tensor]:
+        """The score of these images as a function of the latents."""
+
+        def score(z: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
+            with self.autocast():
+                return raw_score(f, z, x, sigma, mask)
+
+        if not (self.compute.graphs and self.device.type == "cuda"):
+            return partial(score, x=x, mask=mask)
+        key = (id(f), z.shape, mask is None, sigma)
+        if key not in self._recorded:
+            self._recorded[key] = Recorded(score, z, x, mask)
+        self._recorded[key].load(x, mask)
+        return self._recorded[key]
 
     def _inference_form(self, g: nn.Module, st: Settings, m: int) -> nn.Module:
-        """g, or its folded copy, kept until g learns."""
+        """g, or its folded copy, kept until g learns; compiled if asked."""
         if self._form is None or self._form[0] is not g:
-            self._form = g, inference_form(g, st.batchnorm, st.K * m)
+            form = inference_form(g, st.batchnorm, st.K * m)
+            if form is not g and self._kept is not None:  # in place: recordings know the addresses
+                for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):
+                    old.copy_(new)
+                form = self._kept
+            elif form is not g and (self.compute.graphs or self.compute.compile):
+                self._kept = form
+            if self.compute.compile:
+                if self._compiled is None:
+                    self._compiled = torch.compile(form)
+                form = self._compiled
+            self._form = g, form
         return self._form[1]
 
     def learn(

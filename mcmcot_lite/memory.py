@@ -42,7 +42,7 @@ class _Meter(TorchDispatchMode):
         self.now = self.peak = 0
         self.known: dict[int, Any] = {}
         for t in there:  # before the work: not counted
-            self.known[t.untyped_storage()._cdata] = t
+            self.known[_key(t.untyped_storage())] = t
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -52,7 +52,7 @@ class _Meter(TorchDispatchMode):
         return out
 
     def _see(self, storage: Any) -> None:
-        key = storage._cdata
+        key = _key(storage)
         if key in self.known:
             return
         size = storage.nbytes()
@@ -64,6 +64,11 @@ class _Meter(TorchDispatchMode):
         self.known[key] = weakref.ref(storage, gone)
         self.now += size
         self.peak = max(self.peak, self.now)
+
+
+def _key(storage: Any) -> int:
+    """Names a storage while it lives; without data it has no address."""
+    return storage._cdata
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ A run can stop after any batch and go on from its :class:`State`, to the same bi
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Iteration:
         z: prior samples of the last correction, (n, d).
         T: transport map of this iteration, or None without a correction.
         mse: mean squared error per visible pixel, over the learning steps of the last pass.
+        seconds: what "inference", "transport" and "learning" took in it.
     """
 
     k: int
@@ -71,6 +73,7 @@ class Iteration:
     z: Tensor
     T: TransportMap | None
     mse: float
+    seconds: dict[str, float]
 
 
 @dataclass(eq=False)
@@ -85,6 +88,7 @@ class State:
         order: the images in the order of the present stage, (n,).
         inferred, T: as in :class:`Iteration`, for this process's images.
         errors: mean squared errors of the batches learned in the last pass.
+        seconds: as in :class:`Iteration`, so far.
     """
 
     z_hat: Tensor
@@ -97,6 +101,7 @@ class State:
     inferred: Tensor | None = None
     T: TransportMap | None = None
     errors: list[float] = field(default_factory=list[float])
+    seconds: dict[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(eq=False)
@@ -128,6 +133,14 @@ class Run:
         for _ in range(self.settings.K):
             yield self.normal(m)[place]
 
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Context whose seconds count as those of a phase; each ends by waiting for the device."""
+        begin = time.perf_counter()
+        yield
+        spent = self.state.seconds
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - begin
+
     def visible(self, rows: Tensor) -> Tensor | None:
         """The mask of some of this process's images."""
         return None if self.mask is None else self.mask[rows]
@@ -146,7 +159,8 @@ def infer(run: Run, i: Tensor) -> None:
     rows, place = run.own(i)
     start = z_hat[rows] if st.chains == "persistent" else run.normal(len(i))[place]
     x, mask, noise = run.x[rows], run.visible(rows), run.noise(len(i), place)
-    z_hat[rows] = run.engine.infer(run.g, start, x, mask, noise, st, run.world)
+    with run.phase("inference"):
+        z_hat[rows] = run.engine.infer(run.g, start, x, mask, noise, st, run.world)
 
 
 def correct(run: Run, _: Tensor) -> None:
@@ -159,7 +173,7 @@ def correct(run: Run, _: Tensor) -> None:
     # The exact solver starts as well by itself: benchmarks/transport.py, group "warm".
     keeps = st.reuse_h and st.targets == "fixed" and st.transport == "semidual"
     h0 = now.h if keeps else None
-    with shared(run.world):
+    with run.phase("transport"), shared(run.world):
         T = transport(z_hat, now.z, method=st.transport, eps=st.eps, rng=run.rng, h0=h0)  # 9
     run.world.share(T.index, T.bijection, T.h)  # to the bit, on machines of different kinds
     now.z_hat = run.world.rows(mix(z_hat, now.z, T, st.alpha)).clone()  # 10
@@ -171,10 +185,11 @@ def learn(run: Run, i: Tensor, steps: int | None = None) -> None:
     rows, _ = run.own(i)
     pairs = run.x[rows], run.state.z_hat[rows], run.visible(rows)
     L2 = run.settings.L2 if steps is None else steps
-    errors = [
-        run.engine.learn(run.g, *pairs, run.optimiser, run.settings, len(i), run.world)
-        for _ in range(L2)
-    ]
+    with run.phase("learning"):
+        errors = [
+            run.engine.learn(run.g, *pairs, run.optimiser, run.settings, len(i), run.world)
+            for _ in range(L2)
+        ]
     run.state.errors.append(fmean(errors))
 
 
@@ -273,8 +288,8 @@ def _end(run: Run) -> Iteration:
         _check_learned(run.g, now.z_hat[:2], fmean(now.errors))
     inferred = now.z_hat if now.inferred is None else now.inferred
     latents = gather(inferred, run.n), gather(now.z_hat, run.n)
-    done = Iteration(now.k, *latents, now.z, now.T, fmean(now.errors))
-    now.k, now.stage, now.inferred, now.T = now.k + 1, 0, None, None
+    done = Iteration(now.k, *latents, now.z, now.T, fmean(now.errors), now.seconds)
+    now.k, now.stage, now.inferred, now.T, now.seconds = now.k + 1, 0, None, None, {}
     return done
 
 

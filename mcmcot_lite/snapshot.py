@@ -22,7 +22,7 @@ from mcmcot_lite.transport import TransportMap
 __all__ = ["Progress", "fingerprint", "restore", "snapshot"]
 
 FORMAT = 1
-PLAIN = ("k", "stage", "batch", "errors")  # of the state
+PLAIN = ("k", "stage", "batch", "errors", "seconds")  # of the state
 
 
 @dataclass

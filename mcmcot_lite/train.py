@@ -45,8 +45,9 @@ class Fit:
         z: the last prior samples used, (n, d).
         history: one dict an iteration: ``k``, ``mse``, ``latent_mean`` (norm of the mean of the
             inferred latents) and ``latent_var`` (their mean variance; 0 and 1 under the prior),
-            ``seconds`` since the start; at corrections also ``ot_cost`` (primal), ``ot_dual``,
-            ``removed``, ``ot_converged``.
+            ``seconds`` since the start, of which ``inference_seconds``, ``learning_seconds`` and
+            ``transport_seconds`` in this iteration; at corrections also ``ot_cost`` (primal),
+            ``ot_dual``, ``removed``, ``ot_converged``.
         settings: what was asked for.
         seconds: wall time.
     """
@@ -248,6 +249,7 @@ def _row(step: Iteration, seconds: float) -> dict[str, float]:
         "latent_var": float(latents.var(0, correction=0).mean()),
         "seconds": seconds,
     }
+    row |= {f"{name}_seconds": value for name, value in step.seconds.items()}
     if step.T is not None:
         row["ot_cost"], row["ot_dual"] = step.T.primal, step.T.dual
         row["removed"], row["ot_converged"] = step.T.removed, float(step.T.converged)

@@ -36,3 +36,19 @@ def settings(**values: Any) -> Settings:
 
 def same(g: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(g.parameters(), other.parameters(), strict=True))
+
+
+def history(run: Any) -> list[dict[str, float]]:
+    """The history of a run without what a clock says."""
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in run.history]
+
+
+def same_runs(a: Any, b: Any) -> bool:
+    """Two results of fit, to the bit."""
+    weights = zip(a.g.state_dict().values(), b.g.state_dict().values(), strict=True)
+    return (
+        all(torch.equal(v, w) for v, w in weights)
+        and torch.equal(a.z_hat, b.z_hat)
+        and torch.equal(a.z, b.z)
+        and history(a) == history(b)
+    )

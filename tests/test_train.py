@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from helpers import SHAPE, images, net, seeded, settings
+from helpers import SHAPE, images, net, same_runs, seeded, settings
 from scipy import stats
 from torch import nn
 
@@ -31,17 +31,6 @@ def train(g=None, x=None, st=None, seed=3, **values):
     g = net() if g is None else g
     x = images() if x is None else x
     return fit(g, x, st or settings(), rng=seeded(seed), progress=False, **values)
-
-
-def same_runs(a, b):
-    drop = lambda run: [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]  # noqa: E731
-    weights = zip(a.g.state_dict().values(), b.g.state_dict().values(), strict=True)
-    return (
-        all(torch.equal(v, w) for v, w in weights)
-        and torch.equal(a.z_hat, b.z_hat)
-        and torch.equal(a.z, b.z)
-        and drop(a) == drop(b)
-    )
 
 
 # ---- one seed, one run

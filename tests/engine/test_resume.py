@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import SHAPE, images, net, seeded, settings
+from helpers import SHAPE, images, net, same_runs, seeded, settings
 from torch import nn
 
 from mcmcot_lite import checkpoint, fit, mnist_generator
@@ -25,17 +25,6 @@ def train(out, st=None, g=None, x=None, seed=3, every=0.0, **values):
     x = images() if x is None else x
     st = st or settings()
     return fit(g, x, st, rng=seeded(seed), progress=False, out=out, every=every, **values)
-
-
-def same_runs(a, b):
-    drop = lambda run: [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]  # noqa: E731
-    weights = zip(a.g.state_dict().values(), b.g.state_dict().values(), strict=True)
-    return (
-        all(torch.equal(v, w) for v, w in weights)
-        and torch.equal(a.z_hat, b.z_hat)
-        and torch.equal(a.z, b.z)
-        and drop(a) == drop(b)
-    )
 
 
 CASES = {

@@ -16,7 +16,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from helpers import images, net, seeded, settings  # noqa: E402
+from helpers import history, images, net, seeded, settings  # noqa: E402
 
 from mcmcot_lite import fit, mnist_generator  # noqa: E402
 from mcmcot_lite.transport import exact_map, semidual_map  # noqa: E402
@@ -51,8 +51,7 @@ def train(task, world):
         every=0.0,
         world=world,
     )
-    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in run.history]
-    return {"g": run.g.state_dict(), "z_hat": run.z_hat, "z": run.z, "history": rows}
+    return {"g": run.g.state_dict(), "z_hat": run.z_hat, "z": run.z, "history": history(run)}
 
 
 def transport(task, world):

@@ -1,0 +1,215 @@
+"""Image-steps per second of Langevin inference, against the loops of public code and the floor.
+
+    python benchmarks/langevin.py                  # this CPU
+    python benchmarks/langevin.py --device cuda    # a GPU, each option alone and together
+
+All loops start at the same latents, take K steps for one batch and run in turns in one process; a
+row holds the median over the turns, ratios are medians of the ratios of a turn.
+
+(a) `torch.autograd.grad` of the log-joint each step, PyTorch's defaults.
+(b) the same with TF32 off (differs from (a) on a GPU only).
+(c) `loss.backward()` with parameters that require gradients.
+(d) the floor: operations of a step, counted, over the rate of a large matrix product measured here.
+
+Every row of ours has a Compute. Its latents after K = 50 steps are compared with float32's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import machine
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from mcmcot_lite import MLP, Compute, Settings, celeba_generator, mnist_generator, svhn_generator
+from mcmcot_lite.density import raw_score
+from mcmcot_lite.engine import Engine
+from mcmcot_lite.frozen import frozen
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+SIGMA, S = 0.3, 0.03
+NETS: dict[str, tuple[Callable[[], nn.Module], int, int, int]] = {  # d, batch on a CPU, on a GPU
+    "mlp": (lambda: MLP(2), 2, 2000, 20_000),
+    "mnist": (mnist_generator, 30, 500, 10_000),
+    "svhn": (svhn_generator, 64, 256, 5_000),
+    "celeba": (celeba_generator, 64, 32, 2_000),
+}
+GPU = {
+    "fp32": Compute(precision="fp32", channels_last=False),
+    "fp32, channels last": Compute(precision="fp32"),
+    "tf32": Compute(precision="tf32"),
+    "bf16, channels first": Compute(precision="bf16", channels_last=False),
+    "bf16": Compute(precision="bf16"),
+    "bf16, compiled": Compute(precision="bf16", compile=True),
+    "bf16, graphs": Compute(precision="bf16", graphs=True),
+    "bf16, compiled, graphs": Compute(precision="bf16", compile=True, graphs=True),
+    "fp16": Compute(precision="fp16"),
+}
+CPU = {"fp32": Compute()}
+
+
+def wait(device: str) -> None:
+    """Until the device has done all work."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def usual(g: nn.Module, x: Tensor, z: Tensor, K: int, backward: bool) -> Tensor:
+    """What most public code does: (a), or (c) with ``backward``."""
+    for _ in range(K):
+        z = z.detach().requires_grad_(True)
+        loss = (x - g(z)).square().sum() / (2 * SIGMA**2) + z.square().sum() / 2
+        if backward:
+            g.zero_grad(set_to_none=True)
+            loss.backward()
+            grad = z.grad
+        else:
+            (grad,) = torch.autograd.grad(loss, z)
+        z = z - S**2 / 2 * grad + S * torch.randn_like(z)
+    return z.detach()
+
+
+def without_tf32(work: Callable[[], object]) -> None:
+    """Runs it with TF32 off."""
+    flags = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = False
+    work()
+    for flag, was in zip(flags, before, strict=True):
+        flag.allow_tf32 = was
+
+
+def ours(engine: Engine, g: nn.Module, x: Tensor, z: Tensor, st: Settings, seed: int = 0) -> Tensor:
+    """The engine's inference, noise drawn on the way."""
+    rng = torch.Generator(x.device).manual_seed(seed)
+    noise = (torch.randn(z.shape, generator=rng, device=z.device) for _ in range(st.K))
+    with engine.running(g):
+        return engine.infer(g, z, x, None, noise, st)
+
+
+def rate(device: str, dtype: torch.dtype) -> float:
+    """Operations per second of a large matrix product."""
+    n = 8192 if device == "cuda" else 2048
+    a, b = torch.randn(2, n, n, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(8):
+        wait(device)
+        begin = time.perf_counter()
+        a @ b
+        wait(device)
+        best = min(best, time.perf_counter() - begin)
+    return 2 * n**3 / best
+
+
+def operations(g: nn.Module, d: int, x: Tensor) -> float:
+    """Of one image and step, counted from the products that are made."""
+    with frozen(g), FlopCounterMode(display=False) as counter:
+        raw_score(g, torch.randn(len(x), d, device=x.device), x, SIGMA, None)
+    return counter.get_total_flops() / len(x)
+
+
+def row(name: str, a: argparse.Namespace, rates: dict[str, float]) -> dict[str, object]:
+    """One network: everything in turns."""
+    make, d, on_cpu, on_gpu = NETS[name]
+    torch.manual_seed(0)
+    g = make().to(a.device)
+    n = a.batch or (on_gpu if a.device == "cuda" else on_cpu)
+    with torch.no_grad():
+        for _ in range(5):
+            g(torch.randn(256, d, device=a.device))  # averages of BatchNorm
+        g.eval()
+        x = (g(torch.randn(n, d, device=a.device)) * 255).byte()
+    z, images = torch.randn(n, d, device=a.device), x.float() / 255
+    K = a.K
+    st = Settings(d=d, K=K, s=S, sigma=SIGMA, batch_size=n)
+    loops: dict[str, Callable[[], object]] = {
+        "(a)": lambda: usual(g, images, z, K, backward=False),
+        "(c)": lambda: usual(g, images, z, K, backward=True),
+    }
+    if a.device == "cuda":
+        loops["(b)"] = lambda: without_tf32(lambda: usual(g, images, z, K, backward=False))
+    engines = {}
+    for label, compute in (GPU if a.device == "cuda" else CPU).items():
+        engine = engines[label] = Engine(compute, x.device, torch.float32)
+        loops[f"ours, {label}"] = lambda engine=engine: ours(engine, g, x, z, st)
+    seconds: dict[str, list[float]] = {label: [] for label in loops}
+    failed: dict[str, str] = {}
+    for turn in range(a.turns + 1):
+        for label, loop in loops.items():
+            if label in failed:
+                continue
+            g.to(memory_format=torch.contiguous_format)
+            try:
+                wait(a.device)
+                begin = time.perf_counter()
+                loop()
+                wait(a.device)
+            except Exception as error:  # an option that does not work here is a result, too
+                failed[label] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+                continue
+            if turn:  # the first one warms up
+                seconds[label].append(time.perf_counter() - begin)
+    flop = operations(g, d, images[:8])
+    long = Settings(d=d, K=50, s=S, sigma=SIGMA, batch_size=n)
+    exact = ours(Engine(Compute(precision="fp32"), x.device, torch.float32), g, x, z, long)
+    table = {}
+    for label, times in seconds.items():
+        if not times:
+            table[label] = {"failed": failed[label]}
+            continue
+        speed = n * K / median(times)
+        entry = {"image_steps_per_second": speed, "seconds": times}
+        for other in ("(a)", "(b)", "(c)"):
+            if seconds.get(other):
+                pairs = zip(seconds[other], times, strict=True)
+                entry[f"times_{other[1]}"] = median(x / y for x, y in pairs)
+        low = "bf16" if "bf16" in label else "fp16" if "fp16" in label else "fp32"
+        entry["share_of_matrix_rate"] = speed * flop / rates[low]
+        if label.startswith("ours"):
+            got = ours(engines[label.removeprefix("ours, ")], g, x, z, long)
+            entry["difference_after_50"] = float((got - exact).abs().mean() / exact.std())
+        table[label] = entry
+    print(name, {k: {i: round(j, 3) for i, j in v.items() if isinstance(j, float)}
+                 for k, v in table.items()}, flush=True)  # fmt: skip
+    return {"batch": n, "K": K, "flop": flop, "loops": table}
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
+    parser.add_argument("--batch", type=int, help="images; by default a size for each network")
+    parser.add_argument("--K", type=int, default=10)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=RESULTS / "langevin.json")
+    a = parser.parse_args()
+    kinds = {"fp32": torch.float32}
+    if a.device == "cuda":
+        kinds |= {"bf16": torch.bfloat16, "fp16": torch.float16}
+    rates = {name: rate(a.device, dtype) for name, dtype in kinds.items()}
+    record = json.loads(a.out.read_text()) if a.out.exists() else {}
+    record[a.device] = {
+        "device": machine.name(a.device),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+        "seed": 0,
+        "turns": a.turns,
+        "matrix_rate": rates,
+        "nets": {name: row(name, a, rates) for name in a.nets},
+    }
+    a.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
