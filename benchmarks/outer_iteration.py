@@ -7,8 +7,8 @@ The released schedule: L = 50 passes of K Langevin steps and L2 = 3 learning ste
 exact transport of all latents, 50 passes of regression. Time does not depend on what the images
 show, but that of the transport depends on where the latents are: they follow random images here, a
 stand-in. `--passes 5` makes fewer passes of each kind and multiplies; a short iteration before the
-timed one warms up. The paper: 124 minutes of inference, 10 of transport, 5 of learning for SVHN, K = 30,
-on two Titan X (results/paper.json).
+timed one warms up. The paper: 124 minutes of inference, 10 of transport, 5 of learning for SVHN,
+K = 30, on two Titan X.
 """
 
 from __future__ import annotations
