@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any, NoReturn
 
-from mcmcot_lite import __version__, checks
+from mcmcot_lite import __version__
 from mcmcot_lite.cli.fields import add_options
 from mcmcot_lite.presets import NAMES, SIZES
 
-__all__ = ["BadArguments", "COMMANDS", "parser", "positive"]
+__all__ = ["BadArguments", "COMMANDS", "parser"]
 
 COMMANDS = ("train", "sample", "reconstruct", "evaluate")
 
@@ -94,14 +94,3 @@ def _data(p: argparse.ArgumentParser) -> None:
 
 def _device(p: argparse.ArgumentParser) -> None:
     p.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu or cuda")
-
-
-def positive(name: str, word: str, minimum: int = 1) -> int:
-    """A whole number on the command line, of at least ``minimum``."""
-    try:
-        return checks.integer(name, int(word), minimum)
-    except ValueError as error:
-        if checks.is_ours(error):
-            raise
-        remedy = f"For example --{name} {max(minimum, 16)}."
-        raise checks.fail(name, "must be a whole number", repr(word), remedy) from None

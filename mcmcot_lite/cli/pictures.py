@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.checkpoint import write_whole
+from mcmcot_lite.engine import as_float
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.schedules import Iteration
+from mcmcot_lite.settings import Settings
 
 __all__ = [
     "decoded",
@@ -27,6 +29,7 @@ __all__ = [
     "save",
     "summary",
     "tiles",
+    "unit",
 ]
 
 SEED = 1  # of the latents that are shown: the same at every correction
@@ -84,14 +87,20 @@ def png_path(name: str, value: str) -> Path:
     return path
 
 
-def summary(g: nn.Module, x: Tensor, step: Iteration, cost: float | None, path: Path) -> None:
+def unit(x: Tensor, x_range: tuple[float, float] | None) -> Tensor:
+    """Images of a run's range as numbers in [0, 1]."""
+    low, high = x_range or (0.0, 1.0)
+    return (x - low) / (high - low)
+
+
+def summary(g: nn.Module, x: Tensor, step: Iteration, st: Settings, path: Path) -> None:
     """One picture of an iteration: samples of the prior, reconstructions, all latents.
 
     Args:
         g: the generator; left as it was.
-        x: images, the first of the run, in [0, 1].
+        x: images, the first of the run, as bytes.
         step: the iteration.
-        cost: of its transport, where it had one.
+        st: settings of the run.
         path: the PNG to write.
     """
     figure: Any = cast(Any, import_module("matplotlib.figure")).Figure(
@@ -99,13 +108,13 @@ def summary(g: nn.Module, x: Tensor, step: Iteration, cost: float | None, path: 
     )
     left, middle, right = figure.subplots(1, 3)
     samples = decoded(g, prior_latents(ROWS * COLUMNS, step.z_hat.shape[1]))
-    x = x[: ROWS * COLUMNS // 2]
+    x = as_float(x[: ROWS * COLUMNS // 2], st.x_range, torch.float32)
     shown = pairs(x, decoded(g, step.z_hat[: len(x)]))
-    _grid(left, samples, "samples of the prior")
-    _grid(middle, shown, "images, each before its reconstruction")
+    _grid(left, unit(samples, st.x_range), "samples of the prior")
+    _grid(middle, unit(shown, st.x_range), "images, each before its reconstruction")
     _histogram(right, step.z_hat)
     title = f"iteration {step.k}: mse {step.mse:.4f}"
-    figure.suptitle(title if cost is None else f"{title}, transport cost {cost:.3g}")
+    figure.suptitle(f"{title}, transport cost {step.T.primal:.3g}" if step.T else title)
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_whole(path) as file:
         figure.savefig(file, format="png")

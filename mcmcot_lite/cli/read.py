@@ -19,9 +19,8 @@ from mcmcot_lite import train as library
 from mcmcot_lite.checkpoint import Checkpoints, write_whole
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.folder import Folder, device_name, preset_from, versions
+from mcmcot_lite.cli.inputs import device_of, images_of, whole
 from mcmcot_lite.cli.log import now
-from mcmcot_lite.cli.parser import positive
-from mcmcot_lite.cli.train import device_of, images_of
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
@@ -105,7 +104,7 @@ def _picture(args: argparse.Namespace, name: str) -> Path:
 
 def sample(args: argparse.Namespace) -> None:
     """The command: images of the prior, each by itself (BatchNorm by its stored averages)."""
-    n, seed = positive("n", args.n), positive("seed", args.seed, 0)
+    n, seed = whole("n", args.n), whole("seed", args.seed, 0)
     to, run = _picture(args, "samples.png"), _opened(args)
     z = pictures.prior_latents(n, run.preset.settings.d, seed)
     x = torch.cat([pictures.decoded(run.g, z[i : i + MOST]) for i in range(0, n, MOST)])
@@ -115,7 +114,7 @@ def sample(args: argparse.Namespace) -> None:
 
 def reconstruct(args: argparse.Namespace) -> None:
     """The command: inference goes on from the stored chains, then the images are decoded."""
-    n, seed = positive("n", args.n), positive("seed", args.seed, 0)
+    n, seed = whole("n", args.n), whole("seed", args.seed, 0)
     to, run = _picture(args, "reconstructions.png"), _opened(args)
     x, y, _ = run.inferred(run.count(n), run.preset.settings.K, args, seed)
     shown = pictures.unit(pictures.pairs(x, y), run.preset.settings.x_range)
@@ -125,9 +124,9 @@ def reconstruct(args: argparse.Namespace) -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     """The command: numbers, printed and stored."""
-    began, seed = time.perf_counter(), positive("seed", args.seed, 0)
-    n = None if args.n is None else positive("n", args.n)
-    judge = None if args.judge is None else positive("judge", args.judge, 0)
+    began, seed = time.perf_counter(), whole("seed", args.seed, 0)
+    n = None if args.n is None else whole("n", args.n)
+    judge = None if args.judge is None else whole("judge", args.judge, 0)
     run = _opened(args)
     n = min(len(run.z_hat), MOST) if n is None else run.count(n)
     judge = run.preset.settings.K if judge is None else judge

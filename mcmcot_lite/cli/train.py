@@ -10,51 +10,21 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from mcmcot_lite import checks, data
+from mcmcot_lite import checks
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.fields import changed
 from mcmcot_lite.cli.folder import Folder, device_name, made, preset_from, versions
+from mcmcot_lite.cli.inputs import device_of, images_of, real
 from mcmcot_lite.cli.log import now
-from mcmcot_lite.data import ImageSet
-from mcmcot_lite.engine import as_float
 from mcmcot_lite.presets import Preset, find, preset
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.signals import Stopped
 from mcmcot_lite.train import Fit, fit, history_row
 from mcmcot_lite.world import World, joined
 
-__all__ = ["device_of", "images_of", "train"]
-
-
-def device_of(word: str) -> torch.device:
-    """The device that ``--device`` means."""
-    kind = checks.choice("device", word, ("auto", "cpu", "cuda"))
-    there = torch.cuda.is_available()
-    ok = kind != "cuda" or there
-    checks.require(ok, "device", "must be there", "'cuda' without a GPU", "Use auto or cpu.")
-    return torch.device("cuda" if there and kind != "cpu" else "cpu")
-
-
-def images_of(run: Preset, args: argparse.Namespace, *, progress: bool = False) -> ImageSet:
-    """The images of a run: the first n of the training split."""
-    root, download = args.data, args.download
-    if run.dataset == "celeba":
-        images = data.celeba(
-            root=root,
-            download=download,
-            progress=progress,
-            limit=run.n,
-            skip_broken=args.skip_broken,
-        )
-        if args.skip_broken:
-            return images
-    else:
-        rule, remedy = "belongs to celeba", "Leave it out."
-        checks.require(not args.skip_broken, "skip_broken", rule, run.dataset, remedy)
-        images = data.load(run.dataset, root=root, download=download, progress=progress)
-    return images if run.n is None else images.take(run.n)
+__all__ = ["train"]
 
 
 def train(args: argparse.Namespace, line: list[str]) -> None:
@@ -64,10 +34,10 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
         args: its arguments.
         line: the command line, for the record.
     """
-    every = float_of("every", args.every)
+    every = real("every", args.every)
     device, folder = device_of(args.device), Folder(args.out)
-    name, run = _asked(args, folder)
     with joined(device.type) as world:
+        name, run = _asked(args, folder, world.first)
         if device.type == "cuda":
             device = torch.device("cuda", torch.cuda.current_device())
         work = _Training(run, name, args, line, folder, device, world, every)
@@ -79,20 +49,11 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.end(work.fit())
 
 
-def float_of(name: str, word: str) -> float:
-    """A number on the command line."""
-    try:
-        return float(word)
-    except ValueError:
-        remedy = f"For example --{name} 300."
-        raise checks.fail(name, "must be a number", repr(word), remedy) from None
-
-
-def _asked(args: argparse.Namespace, folder: Folder) -> tuple[str, Preset]:
+def _asked(args: argparse.Namespace, folder: Folder, first: bool) -> tuple[str, Preset]:
     """The run that is asked for, and its name: a preset, or that of the folder."""
     if args.preset:
         name, size = find(args.preset, args.size)
-        if size is None:
+        if size is None and first:
             print(f"{name} means {name}-quick; {name}-t4 and {name}-paper are larger.", flush=True)
         base, name = preset(name, size or "quick"), f"{name}-{size or 'quick'}"
     else:
@@ -129,7 +90,7 @@ class _Training:
         on_cpu = self.device.type == "cpu"
         self.rng = rng if on_cpu else torch.Generator(self.device).manual_seed(run.seed)
         self.before, self.seconds, self.began = 0, 0.0, 0.0
-        self.last: tuple[Iteration, dict[str, float]] | None = None
+        self.last: Iteration | None = None
 
     def begin(self) -> None:
         """Everything before the first batch: the files brought in line with the checkpoint."""
@@ -183,7 +144,7 @@ class _Training:
             )
         except Stopped as stop:
             if self.world.first:
-                k = 0 if self.last is None else self.last[0].k
+                k = 0 if self.last is None else self.last.k
                 self.folder.log.add("stop", k=max(k, self.before), date=now(), signal=stop.signal)
             raise
         except FloatingPointError as error:
@@ -193,7 +154,7 @@ class _Training:
     def after(self, step: Iteration) -> None:
         """After an iteration, in the first process."""
         row = history_row(step, self.seconds + perf_counter() - self.began)
-        self.last = step, row
+        self.last = step
         self.folder.log.add("iteration", **row)
         if step.T is not None:
             picture = self._picture()
@@ -204,10 +165,8 @@ class _Training:
         """Draws the last iteration; its path in the folder, if there is one."""
         if not self.args.pictures or self.last is None:
             return {}
-        step, row = self.last
-        path = Path("pictures") / f"{step.k:06d}.png"
-        x = as_shown(self.images.x[: pictures.ROWS * pictures.COLUMNS // 2])
-        pictures.summary(self.g, x, step, row.get("ot_cost"), self.folder.path / path)
+        path, st = Path("pictures") / f"{self.last.k:06d}.png", self.preset.settings
+        pictures.summary(self.g, self.images.x, self.last, st, self.folder.path / path)
         return {"picture": path.as_posix()}
 
     def end(self, done: Fit) -> None:
@@ -215,7 +174,7 @@ class _Training:
         if self.last is None:
             print(f"Nothing left to do: {self.folder.path} holds all {self.before} iterations.")
             return
-        if self.last[0].T is None:
+        if self.last.T is None:
             self._picture()
         row = done.history[-1]
         self.folder.log.add("end", date=now(), **row)
@@ -223,8 +182,3 @@ class _Training:
             f"Finished {len(done.history)} iterations in {done.seconds:.0f} s: mse "
             f"{row['mse']:.4f}, latents of variance {row['latent_var']:.2f}. In {self.folder.path}"
         )
-
-
-def as_shown(x: Tensor) -> Tensor:
-    """Bytes as numbers in [0, 1]."""
-    return as_float(x, (0.0, 1.0), torch.float32)
