@@ -46,7 +46,7 @@ class Log:
             file.write(_line({"event": event, **values}))
 
     def rewind(self, history: Sequence[dict[str, float]]) -> None:
-        """Makes its iterations those of a checkpoint: later ones go, missing ones come."""
+        """Makes its iterations those of fit's history: later ones go, missing ones come."""
         last = len(history)
         kept: list[dict[str, Any]] = []
         seen: set[tuple[str, int]] = set()
@@ -56,6 +56,8 @@ class Log:
                 if not isinstance(k, (int, float)) or k > last or (event, int(k)) in seen:
                     continue
                 seen.add((event, int(k)))
+                if event == "iteration":
+                    row = {"event": event, **history[int(k) - 1]}
             kept.append(row)
         lost = [r for r in history if ("iteration", int(r["k"])) not in seen]
         kept += [{"event": "iteration", **row} for row in lost]

@@ -177,6 +177,7 @@ class _Training:
         if self.last.T is None:
             self._picture()
         row = done.history[-1]
+        self.folder.log.rewind(done.history)  # fit's own clock
         self.folder.log.add("end", date=now(), **row)
         print(
             f"Finished {len(done.history)} iterations in {done.seconds:.0f} s: mse "
