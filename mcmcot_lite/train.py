@@ -30,7 +30,7 @@ from mcmcot_lite.signals import Stop, Stopped, listening
 from mcmcot_lite.snapshot import Progress, fingerprint, restore, snapshot
 from mcmcot_lite.world import ALONE, World
 
-__all__ = ["Callback", "Fit", "fit", "reconstruct"]
+__all__ = ["Callback", "Fit", "fit", "history_row", "reconstruct"]
 
 Callback = Callable[[Iteration], None]
 
@@ -182,7 +182,7 @@ def _train(
                 if save:
                     save(done, end=False)
                 continue
-            done.history.append(_row(step, done.seconds))
+            done.history.append(history_row(step, done.seconds))
             bar.set_postfix_str(f"{step.k}/{st.iterations} mse={step.mse:.4f}", refresh=False)
             for callback in callbacks if first else ():
                 callback(_copied(step))
@@ -239,7 +239,7 @@ def _copied(step: Iteration) -> Iteration:
     return replace(step, inferred=inferred, z_hat=z_hat, z=z)
 
 
-def _row(step: Iteration, seconds: float) -> dict[str, float]:
+def history_row(step: Iteration, seconds: float) -> dict[str, float]:
     """The history entry of one iteration."""
     latents = step.inferred
     row = {

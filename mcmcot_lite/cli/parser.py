@@ -1,0 +1,96 @@
+"""The arguments of the commands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from mcmcot_lite import __version__
+from mcmcot_lite.cli.fields import add_options
+from mcmcot_lite.presets import NAMES, SIZES
+
+__all__ = ["BadArguments", "COMMANDS", "parser"]
+
+COMMANDS = ("train", "sample", "reconstruct", "evaluate")
+
+
+class BadArguments(ValueError):
+    """The command line cannot be read."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing the usage and ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadArguments(f"{message}. See {self.prog} --help.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    whole = _Parser(
+        prog="python -m mcmcot_lite",
+        description="Learns a generator by short-run MCMC inference with transport correction.",
+        allow_abbrev=False,
+    )
+    whole.add_argument("--version", action="version", version=f"mcmcot-lite {__version__}")
+    commands = whole.add_subparsers(
+        dest="command", metavar="{" + ",".join(COMMANDS) + "}", required=True
+    )
+
+    def command(name: str, text: str) -> Any:
+        return commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+
+    _train(command("train", "Run a preset; where DIR holds a run, go on with it."))
+    sample = command("sample", "Draw images from the prior, into one picture.")
+    _run(sample, "samples.png")
+    sample.add_argument("--n", default="64", help="images (64)")
+    pairs = command("reconstruct", "Infer the latents of the first images and decode them.")
+    _run(pairs, "reconstructions.png")
+    pairs.add_argument("--n", default="16", help="images (16)")
+    _data(pairs)
+    judged = command("evaluate", "Measure reconstructions, and the distance to the prior.")
+    _run(judged, None)
+    judged.add_argument("--n", help="images (all, or 2000 of more)")
+    judged.add_argument("--judge", metavar="K", help="Langevin steps before measuring (the run's)")
+    judged.add_argument("--json", metavar="FILE", help="where to store it (DIR/evaluate.json)")
+    _data(judged)
+    return whole
+
+
+def _train(p: argparse.ArgumentParser) -> None:
+    names = f"{', '.join(NAMES)}; each as {', '.join(SIZES)}: mnist-quick, celeba-t4, ..."
+    p.add_argument("preset", nargs="*", metavar="PRESET", help=f"{names}. DIR's run, if left out")
+    p.add_argument("--size", help="paper, t4 or quick, if PRESET does not say it")
+    p.add_argument("--out", metavar="DIR", required=True, help="folder of the run")
+    p.add_argument("--every", metavar="SECONDS", default="300", help="between checkpoints (300)")
+    yes_no = argparse.BooleanOptionalAction
+    p.add_argument("--progress", action=yes_no, default=True, help="progress bars")
+    p.add_argument("--pictures", action=yes_no, default=True, help="a picture at each correction")
+    _data(p)
+    _device(p)
+    add_options(p)
+
+
+def _run(p: argparse.ArgumentParser, picture: str | None) -> None:
+    p.add_argument("run", metavar="DIR", help="folder of a run")
+    p.add_argument("--seed", default="0", help="of what is drawn here (0)")
+    if picture:
+        p.add_argument("--to", metavar="FILE.png", help=f"the picture (DIR/{picture})")
+    _device(p)
+
+
+def _data(p: argparse.ArgumentParser) -> None:
+    yes_no = argparse.BooleanOptionalAction
+    p.add_argument("--data", metavar="FOLDER", help="look for the images there first")
+    p.add_argument("--download", action=yes_no, default=True, help="fetch what is not there")
+    p.add_argument(
+        "--skip-broken",
+        "--skip_broken",
+        dest="skip_broken",
+        action="store_true",
+        help="celeba: leave out images that cannot be read",
+    )
+
+
+def _device(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu or cuda")
