@@ -46,8 +46,15 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.fit()
             return
         with folder.writing():
+            before = folder.texts()
             work.begin()
-            work.end(work.fit())
+            try:
+                done = work.fit()
+            except (TypeError, ValueError, RuntimeError):
+                if work.last is None:  # refused: nothing was done
+                    folder.restore(before)
+                raise
+            work.end(done)
 
 
 def _asked(args: argparse.Namespace, folder: Folder, first: bool) -> tuple[str, Preset]:
