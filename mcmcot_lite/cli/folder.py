@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,16 @@ class Folder:
             held.__exit__(None, None, None)
             if new and not any(self.path.iterdir()):
                 self.path.rmdir()
+
+    def texts(self) -> dict[Path, bytes]:
+        """What ``run.json`` and the log hold."""
+        return {p: p.read_bytes() for p in (self.json, self.log.path) if p.is_file()}
+
+    def restore(self, texts: dict[Path, bytes]) -> None:
+        """Writes them back."""
+        for path, text in texts.items():
+            with write_whole(path) as file:
+                file.write(text)
 
     def write(self, record: dict[str, Any]) -> None:
         """Writes ``run.json``, whole or not at all."""

@@ -90,10 +90,10 @@ def _newest(checkpoints: Checkpoints) -> dict[str, Any] | None:
                 loaded, failure = None, error
         if (said or failure) and checkpoints.files() != before:
             continue  # the run has written another one meanwhile
+        if failure is not None:  # it says what the warnings say
+            raise failure
         for each in said:
             warnings.warn(str(each.message), stacklevel=2)
-        if failure is not None:
-            raise failure
         return None if loaded is None else loaded[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -45,8 +46,15 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.fit()
             return
         with folder.writing():
+            before = folder.texts()
             work.begin()
-            work.end(work.fit())
+            try:
+                done = work.fit()
+            except (TypeError, ValueError, RuntimeError):
+                if work.last is None:  # refused: nothing was done
+                    folder.restore(before)
+                raise
+            work.end(done)
 
 
 def _asked(args: argparse.Namespace, folder: Folder, first: bool) -> tuple[str, Preset]:
@@ -95,7 +103,9 @@ class _Training:
     def begin(self) -> None:
         """Everything before the first batch: the files brought in line with the checkpoint."""
         folder, run = self.folder, self.preset
-        loaded = folder.checkpoints.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fit says which checkpoint is damaged
+            loaded = folder.checkpoints.load()
         date = now()
         if loaded is not None:
             folder.check_same(run, self.images)

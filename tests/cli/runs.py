@@ -40,9 +40,9 @@ def train(out, preset="svhn-quick", *more, **values):
     assert main(words(out, preset, *more, **values)) == 0
 
 
-def start(arguments):
+def start(arguments, warnings="error"):
     """The command line in a process of its own."""
-    command = [sys.executable, "-W", "error", "-m", "mcmcot_lite", *arguments]
+    command = [sys.executable, "-W", warnings, "-m", "mcmcot_lite", *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=dict(os.environ))
 

@@ -56,7 +56,7 @@ def test_a_bare_name_means_quick_and_says_so(tmp_path, capsys):
     train(tmp_path / "a", "svhn:quick")  # the same run
     out = capsys.readouterr().out
     assert "Nothing left to do" in out
-    assert "means" not in out
+    assert "svhn means" not in out
     assert len(log(tmp_path / "a")) == 8
 
 
@@ -150,11 +150,9 @@ def test_other_images_are_refused_and_nothing_changes(tmp_path, images, monkeypa
 
     monkeypatch.setattr(module, "images_of", flipped)
     capsys.readouterr()
-    assert main(words(tmp_path / "a")) == 2
+    assert main(words(tmp_path / "a", iterations=4)) == 2
     assert "others there" in capsys.readouterr().err
-    after = files(tmp_path / "a")
-    changed = {p.name for p in before if before[p] != after.get(p)}
-    assert changed <= {"run.json"}  # its command and versions
+    assert files(tmp_path / "a") == before
 
 
 def test_a_second_process_is_refused(tmp_path, capsys):
@@ -167,8 +165,7 @@ def test_a_second_process_is_refused(tmp_path, capsys):
             err = capsys.readouterr().err
             assert err.count("\n") == 1
             assert "no other run uses" in err
-        if name == "train.lock":
-            assert files(tmp_path / "a") == before
+        assert files(tmp_path / "a") == before
 
 
 def wait_for(out, k):
@@ -182,7 +179,7 @@ def wait_for(out, k):
     raise AssertionError("the process did not come that far")
 
 
-MANY = 40  # iterations: enough to be caught in the middle
+MANY = 15  # iterations: enough to be caught in the middle
 
 
 @pytest.mark.slow
@@ -219,7 +216,7 @@ def test_two_processes_share_a_run(tmp_path, monkeypatch):
         monkeypatch.setenv("RANK", rank)
         monkeypatch.setenv("LOCAL_RANK", rank)
         command = [w for w in words(tmp_path / "a", batchnorm="batch") if w != "--no-pictures"]
-        processes.append(start(command))
+        processes.append(start(command, "default"))  # torch warns
     ends = [p.communicate(timeout=300) for p in processes]
     assert [p.returncode for p in processes] == [0, 0], ends
     assert ends[1][0] == ""  # only the first process talks

@@ -1,0 +1,126 @@
+"""sample, reconstruct and evaluate read a run and leave its files alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from cli.runs import last, train, words
+from PIL import Image
+
+from mcmcot_lite.checkpoint import Checkpoints
+from mcmcot_lite.cli import main, read
+from mcmcot_lite.lock import locked
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    train(tmp_path / "run")
+    capsys.readouterr()
+    return tmp_path / "run"
+
+
+def files(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def size(path):
+    with Image.open(path) as picture:
+        picture.load()
+        assert picture.format == "PNG"
+        return picture.size
+
+
+def test_sample(run, tmp_path, capsys):
+    before = files(run)
+    assert main(["sample", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'samples.png'}\n"
+    assert size(run / "samples.png") >= (512, 512)
+    first = (run / "samples.png").read_bytes()
+    for seed, same in (("0", True), ("1", False)):
+        to = tmp_path / "other.png"
+        assert main(["sample", str(run), "--seed", seed, "--to", str(to)]) == 0
+        assert (to.read_bytes() == first) is same
+    assert main(["sample", str(run), "--n", "5", "--to", str(tmp_path / "five.png")]) == 0
+    assert files(run) == before | {"samples.png": first}
+
+
+@pytest.mark.parametrize("reading", ["running", "batch"])
+def test_reconstruct(reading, tmp_path, capsys):
+    run = tmp_path / "run"
+    train(run, batchnorm=reading)
+    before = files(run)
+    capsys.readouterr()
+    assert main(["reconstruct", str(run), "--n", "6"]) == 0
+    path, said = capsys.readouterr().out.splitlines()
+    assert path == str(run / "reconstructions.png")
+    assert said.startswith("mse 0.")
+    assert "after 3 iterations" in said
+    assert size(path) >= (512, 512)
+    assert {k: v for k, v in files(run).items() if k != "reconstructions.png"} == before
+
+
+def test_evaluate(run, tmp_path, capsys):
+    before = files(run)
+    assert main(["evaluate", str(run), "--judge", "0"]) == 0
+    out = capsys.readouterr().out
+    found = json.loads((run / "evaluate.json").read_text())
+    assert found["images"] == 40
+    assert f"mse {found['mse']:.6f} on 40 images after 0 steps" in out
+    z = last(run)["z_hat"]
+    assert found["latent_mean"] == pytest.approx(float(z.mean(0).norm()), rel=1e-5)
+    assert found["distance_to_prior"].keys() == {"value", "stderr", "floor", "n"}
+    assert found["settings"]["K"] == 2
+    assert {"device", "versions", "seed", "seconds", "date"} <= found.keys()
+    to = tmp_path / "e.json"
+    assert main(["evaluate", str(run), "--n", "9", "--json", str(to)]) == 0
+    other = json.loads(to.read_text())
+    assert (other["images"], other["judge"]) == (9, 2)
+    assert {k: v for k, v in files(run).items() if k != "evaluate.json"} == before
+
+
+def test_more_images_than_the_run_has(run, capsys):
+    for command in ("reconstruct", "evaluate"):
+        assert main([command, str(run), "--n", "41"]) == 2
+        assert "n must be at most 40 here; got 41" in capsys.readouterr().err
+
+
+def test_a_run_in_progress_can_be_read(run):
+    with locked(run / "train.lock"), locked(run / "lock"):
+        for command in ("sample", "reconstruct", "evaluate"):
+            assert main([command, str(run)]) == 0
+
+
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_read(run, capsys):
+    newest = Checkpoints(run).files()[0]
+    newest.write_bytes(b"")
+    with pytest.warns(UserWarning, match=newest.name):
+        assert read._newest(Checkpoints(run)) is not None
+    assert main(["sample", str(run)]) == 0
+    assert f"warning: {newest}" in capsys.readouterr().err
+    for path in Checkpoints(run).files():
+        path.write_bytes(b"")
+    for command in (["sample", str(run)], words(run)):
+        capsys.readouterr()
+        assert main(command) == 2
+        err = capsys.readouterr().err
+        assert "only damaged ones" in err
+        assert err.count("\n") == 1
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(run, monkeypatch):
+    real, times = Checkpoints.load, []
+
+    def load(self):
+        times.append(1)
+        if len(times) == 1:  # as if the run had written two more meanwhile
+            data = real(self)[0]
+            self.save(data)
+            raise ValueError("only damaged ones")
+        return real(self)
+
+    monkeypatch.setattr(Checkpoints, "load", load)
+    assert torch.is_tensor(read._newest(Checkpoints(run))["z_hat"])
+    assert len(times) == 2
