@@ -72,7 +72,7 @@ def _not_written(path: Path, error: OSError) -> OSError:
     if error.errno == errno.ENOSPC:
         with suppress(OSError):
             why += f", {shutil.disk_usage(path.parent).free >> 20} MiB free"
-    text = f"{path} could not be written: {why}. {remedy}; the checkpoints before it are untouched."
+    text = f"{path} could not be written: {why}. {remedy}; what was there before is untouched."
     return OSError(error.errno, text)
 
 
@@ -193,6 +193,7 @@ class Checkpoints:
                 warnings.warn(f"Going on from {path.name} instead of: {text}", stacklevel=2)
             return data, path
         if broken:
-            rule, got = "must hold a whole checkpoint", f"only damaged ones: {'; '.join(broken)}"
+            got = f"only damaged ones: {'; '.join(broken)}".rstrip(".")
+            rule = "must hold a whole checkpoint"
             raise checks.fail(str(self.folder), rule, got, "Delete the folder to start again.")
         return None

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce  # pyright: ignore[reportUnknownVariableType]
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from mcmcot_lite.frozen import batch_norms
@@ -57,9 +57,22 @@ def _forward(layer: _BatchNorm, v: Tensor) -> Tensor:
     return scaled
 
 
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the processes; its gradient is summed as well."""
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor) -> Tensor:
+        out = t.clone()
+        dist.all_reduce(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
+        return _Sum.forward(ctx, grad_outputs[0].contiguous())
+
+
 def _total(t: Tensor) -> Tensor:
-    """The sum over the processes; its gradient is summed as well."""
-    return cast(Tensor, all_reduce(t))
+    return cast(Tensor, _Sum.apply(t))
 
 
 def _update(layer: _BatchNorm, mean: Tensor, var: Tensor) -> None:
