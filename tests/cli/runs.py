@@ -62,7 +62,10 @@ def last(out):
 def same_runs(a, b):
     """Whether two folders hold the same run, to the bit."""
     a, b = last(a), last(b)
-    drop = lambda rows: [{k: v for k, v in r.items() if k != "seconds"} for r in rows]  # noqa: E731
+
+    def drop(rows):
+        return [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in rows]
+
     return (
         all(torch.equal(v, b["g"][k]) for k, v in a["g"].items())
         and torch.equal(a["z_hat"], b["z_hat"])
