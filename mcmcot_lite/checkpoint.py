@@ -115,22 +115,19 @@ def as_folder(name: str, value: object) -> Path:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in one folder. Use it as a context: it locks the folder.
-
-    Args:
-        folder: made where it does not exist.
-
-    Raises:
-        OSError: the folder cannot be made or written.
-        RuntimeError: another process writes there.
-    """
+    """The checkpoints of one run, in one folder, which :meth:`locked` makes where it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @contextmanager
     def locked(self, *, first: bool = True) -> Generator[None]:
-        """Keeps other runs from writing into the folder; of this run the first process locks."""
+        """Keeps other runs from writing into the folder; of this run the first process locks.
+
+        Raises:
+            OSError: the folder cannot be made or written.
+            RuntimeError: another process writes there.
+        """
         if not first:
             yield
             return

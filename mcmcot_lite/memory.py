@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_iter
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import raw_log_joint, raw_score
-from mcmcot_lite.engine import LOW, NOISE, Compute, Engine
+from mcmcot_lite.engine import LOW, NOISE, Compute, Engine, resolved
 from mcmcot_lite.frozen import frozen, inference_form
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import SMALL
@@ -181,7 +181,11 @@ def predict_memory(
     stored = checks.integer("stored", stored, 1)
     dtype = next(p.dtype for p in g.parameters())
     size = dtype.itemsize
-    low = LOW.get(compute.precision, dtype)
+    precision = compute.precision
+    if precision == "auto":  # of a GPU that is not here: as on recent ones
+        here = device.type != "cuda" or torch.cuda.is_available()
+        precision = resolved(precision, device) if here else "bf16"
+    low = LOW.get(precision, dtype) if dtype != torch.float64 else dtype
     pixels = math.prod(shape)
     batch = -(-n // -(-n // st.batch_size))
     chunk = batch if st.batchnorm == "batch" else min(batch, compute.chunk or batch)

@@ -7,6 +7,7 @@ The algorithm itself is in :mod:`mcmcot_lite.schedules`, its settings in
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -126,13 +127,17 @@ def fit(
     every = checks.number("every", every, above=0.0, closed=(True, False), remedy="Try 300.")
     compute = _check_compute(compute)
     folder = None if out is None else Checkpoints(as_folder("out", out))
-    run = _new_run(g, x.detach(), mask, settings, rng, compute, world)
-    with run.engine.running(g, world):
-        if folder is None:
+    if folder is None:
+        run = _new_run(g, x.detach(), mask, settings, rng, compute, world)
+        with run.engine.running(g, world):
             return _train(run, Progress([]), callbacks, progress, None)
-        with folder.locked(first=world.first), listening() as stop:
+    with folder.locked(first=world.first), listening() as stop:
+        with checks.restored(rng):  # a folder that is refused costs no random number
+            run = _new_run(g, x.detach(), mask, settings, rng, compute, world)
             saver = _Saver(run, folder, every, stop)
-            return _train(run, saver.begin(), callbacks, progress, saver)
+            done = saver.begin()
+        with run.engine.running(g, world):
+            return _train(run, done, callbacks, progress, saver)
 
 
 def _new_run(
@@ -223,7 +228,8 @@ class _Saver:
         if asked and not end:
             k, of = self.run.state.k, self.run.settings.iterations
             text = f"Stopped in iteration {k} of {of}; saved in {self.folder.folder}. "
-            raise Stopped(text + "The same call goes on from there.", self.stop.signal)
+            number = self.stop.signal or signal.SIGTERM  # another process was asked
+            raise Stopped(text + "The same call goes on from there.", number)
 
     def _save(self, progress: Progress) -> None:
         data = snapshot(self.run, progress, self.images)

@@ -10,7 +10,7 @@ import torch
 from helpers import net, seeded, settings
 from torch import nn
 
-from mcmcot_lite import MLP, mnist_generator, predict_memory, svhn_generator
+from mcmcot_lite import MLP, Compute, mnist_generator, predict_memory, svhn_generator
 from mcmcot_lite.memory import pass_bytes
 
 F32 = torch.float32
@@ -124,3 +124,12 @@ def test_bad_input(values, kind):
 def test_networks_of_table_1_need_no_data():
     big = predict_memory(svhn_generator(), 73_257, (3, 32, 32), settings(d=64, batch_size=5000))
     assert 2e9 < big.total < 8e9
+
+
+def test_a_gpu_that_is_not_here_computes_in_bf16():
+    g, st = svhn_generator(), settings(d=64, batch_size=500)
+    whole = predict_memory(g, 500, (3, 32, 32), st)
+    half = predict_memory(g, 500, (3, 32, 32), st, Compute(precision="bf16"), device="cuda")
+    assert half.inference < 0.8 * whole.inference
+    if not torch.cuda.is_available():
+        assert predict_memory(g, 500, (3, 32, 32), st, device="cuda") == half

@@ -129,8 +129,10 @@ def test_another_run_is_refused_and_nothing_changes(change, words, tmp_path):
     files = {p: p.read_bytes() for p in tmp_path.iterdir()}
     g = change.get("g", net())
     before = {k: v.clone() for k, v in g.state_dict().items()}
+    rng, x, st = seeded(7), change.get("x", images()), change.get("st", settings())
     with pytest.raises(ValueError, match=f"^out must hold a run with these settings.*{words}"):
-        train(tmp_path, **({"g": g} | change))
+        fit(g, x, st, rng=rng, mask=change.get("mask"), progress=False, out=tmp_path)
+    assert torch.equal(rng.get_state(), seeded(7).get_state())
     assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
     assert files == {p: p.read_bytes() for p in tmp_path.iterdir()}
 
