@@ -44,11 +44,13 @@ class Compute:
         precision: ``"fp32"``; ``"tf32"``, ``"bf16"`` or ``"fp16"`` for the products inside the
             network on a GPU (chains, residuals, weights and Adam's state stay float32); or
             ``"auto"``: bf16 on GPUs from compute capability 8.0 on, fp16 on 7.x, else fp32.
-        chunk: images that inference takes through the network at once; None takes the batch, or
-            less where its memory would exceed the device's.
+        chunk: images that inference takes through the network at once; None lets the engine choose:
+            on a CPU as many as the caches serve well, on a GPU the batch, or less where its memory
+            would exceed the device's.
         compile: run ``torch.compile`` on the network that infers.
         graphs: replay each Langevin step as a CUDA graph.
-        channels_last: store convolution weights with the channels last on a GPU.
+        channels_last: store convolution weights with the channels last, as the fastest kernels of
+            GPUs and CPUs read them.
     """
 
     precision: str = "auto"
@@ -126,11 +128,11 @@ class Engine:
 
     @contextmanager
     def _tuned(self, g: nn.Module) -> Generator[None]:
+        if self.compute.channels_last:
+            g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if self.device.type != "cuda":
             yield
             return
-        if self.compute.channels_last:
-            g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         flags: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
         before = [flag.allow_tf32 for flag in flags]
         try:

@@ -20,11 +20,11 @@ from tqdm.auto import tqdm
 from mcmcot_lite import checks
 from mcmcot_lite.checkpoint import Checkpoints, as_folder
 from mcmcot_lite.density import Network, checked, images_and_mask
-from mcmcot_lite.engine import Compute, Engine, as_float
+from mcmcot_lite.engine import LOW, Compute, Engine, as_float
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.learning import check_trainable
-from mcmcot_lite.memory import fitting_chunk
+from mcmcot_lite.memory import chosen_chunk
 from mcmcot_lite.schedules import Iteration, Run, State, batches_in, iterations, normal
 from mcmcot_lite.settings import Settings, check_inside
 from mcmcot_lite.signals import Stop, Stopped, listening
@@ -160,8 +160,10 @@ def _new_run(
     z_hat = normal(n, st.d, like=like, rng=rng)  # chains start at the prior
     state = State(world.rows(z_hat).clone(), z)
     engine = Engine(compute, x.device, like.dtype)
-    if x.device.type == "cuda" and compute.chunk is None:
-        engine.chunk = fitting_chunk(g, len(x), tuple(x.shape[1:]), st, engine)
+    if compute.chunk is None:
+        batch = -(-n // -(-n // st.batch_size))
+        rows, low = -(-batch // world.size), LOW.get(engine.precision, engine.dtype)
+        engine.chunk = chosen_chunk(g, rows, tuple(x.shape[1:]), st, x.device, low)
     fused = {"fused": True} if x.device.type == "cuda" else {}
     adam = torch.optim.Adam(g.parameters(), lr=st.lr, betas=st.betas, **fused)
     return Run(g, x, mask, n, st, rng, adam, engine, state, world)

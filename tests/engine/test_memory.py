@@ -10,8 +10,15 @@ import torch
 from helpers import net, seeded, settings
 from torch import nn
 
-from mcmcot_lite import MLP, Compute, mnist_generator, predict_memory, svhn_generator
-from mcmcot_lite.memory import pass_bytes
+from mcmcot_lite import (
+    MLP,
+    Compute,
+    celeba_generator,
+    mnist_generator,
+    predict_memory,
+    svhn_generator,
+)
+from mcmcot_lite.memory import chosen_chunk, pass_bytes
 
 F32 = torch.float32
 
@@ -52,14 +59,59 @@ def test_what_it_grows_with():
         g = MLP(2) if g is None else g
         return predict_memory(g, n, shape, settings(batch_size=batch, alpha=0.0), **values)
 
-    a = total()
-    assert total(batch=2000).inference == pytest.approx(2 * a.inference, rel=0.02)
+    a, whole = total(), Compute(chunk=10_000)
+    one, two = (total(batch=m, compute=whole) for m in (1000, 2000))
+    assert two.inference == pytest.approx(2 * one.inference, rel=0.02)
+    assert total(batch=2000).inference < 1.1 * a.inference  # taken in two chunks
+    assert total(batch=2000).learning == pytest.approx(2 * a.learning, rel=0.02)
     assert total(n=20_000).images == 2 * a.images
     assert total(stored=4).images == 4 * a.images
     assert a.images == 10_000 * 784
     assert a.total >= a.weights + a.images + a.latents
     assert "MiB (weights" in str(a)
     assert a.transport == 0
+
+
+CPU = torch.device("cpu")
+
+
+def chunk(g, rows, shape, dtype=F32, **values):
+    return chosen_chunk(g, rows, shape, settings(d=g.d, **values), CPU, dtype)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape", "low", "high"),
+    [
+        (lambda: MLP(2), (1, 28, 28), 1000, 1000),
+        (mnist_generator, (1, 28, 28), 200, 300),
+        (svhn_generator, (3, 32, 32), 128, 256),
+        (celeba_generator, (3, 64, 64), 64, 64),
+    ],
+)
+def test_a_cpu_takes_as_many_images_as_its_caches_serve(make, shape, low, high):
+    """The best of a sweep, see mcmcot_lite.memory."""
+    g = make()
+    most = chunk(g, 10_000, shape)
+    parts = -(-10_000 // most)
+    assert 0.95 * low <= most <= high
+    assert most == -(-10_000 // parts)  # parts of one size
+    assert chunk(g, 64, shape) is None
+    assert chunk(g, 10_000, shape, torch.float64) <= most
+
+
+def test_no_chunk_is_chosen_where_it_would_change_the_run_or_cannot_be_known():
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.d, self.g = 2, net()
+
+        def forward(self, z):
+            return self.g(z) if float(z.sum()) < 1e9 else z
+
+    assert chunk(Asks(), 10_000, (1, 3, 4)) is None
+    g = mnist_generator()
+    assert chunk(g, 10_000, (1, 28, 28), batchnorm="batch") is None
+    assert chunk(MLP(2), 5000, (1, 28, 28), batchnorm="batch") == 1000  # nothing is coupled
 
 
 SCRIPT = """
@@ -128,7 +180,7 @@ def test_networks_of_table_1_need_no_data():
 
 def test_a_gpu_that_is_not_here_computes_in_bf16():
     g, st = svhn_generator(), settings(d=64, batch_size=500)
-    whole = predict_memory(g, 500, (3, 32, 32), st)
+    whole = predict_memory(g, 500, (3, 32, 32), st, Compute(chunk=500))
     half = predict_memory(g, 500, (3, 32, 32), st, Compute(precision="bf16"), device="cuda")
     assert half.inference < 0.8 * whole.inference
     if not torch.cuda.is_available():
