@@ -17,8 +17,9 @@ from mcmcot_lite import checks
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.fields import changed
 from mcmcot_lite.cli.folder import Folder, device_name, made, preset_from, versions
-from mcmcot_lite.cli.inputs import device_of, images_of, real
+from mcmcot_lite.cli.inputs import device_of, free_memory, images_of, real
 from mcmcot_lite.cli.log import now
+from mcmcot_lite.memory import predict_memory
 from mcmcot_lite.presets import Preset, find, preset
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.signals import Stopped
@@ -129,12 +130,24 @@ class _Training:
             f"on {device_name(self.device)}\n{run.settings.describe()}",
             flush=True,
         )
+        self._tell_memory()
         if loaded is not None and self.before < run.settings.iterations:
             print(f"Going on in {folder.path} after iteration {self.before}.", flush=True)
         if self.args.pictures and not pictures.have_matplotlib():
             self.args.pictures = False
             text = "matplotlib is missing; pip install 'mcmcot-lite[figures]'"
             print(f"No pictures: {text}.", file=sys.stderr, flush=True)
+
+    def _tell_memory(self) -> None:
+        """What the run will take, and whether that is there."""
+        run, own = self.preset, self.world.count(len(self.images))
+        shape, free = tuple(self.images.x.shape[1:]), free_memory(self.device)
+        told = predict_memory(self.g, own, shape, run.settings, run.compute, device=self.device)
+        there = "" if free is None else f" of {free >> 20:,} MiB free"
+        print(f"Memory it will take: {told}{there}", flush=True)
+        if free is not None and told.total > free:
+            text = "warning: more memory than is free; try a smaller --batch-size or --width."
+            print(text, file=sys.stderr, flush=True)
 
     def fit(self) -> Fit:
         """Runs it."""

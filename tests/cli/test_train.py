@@ -271,3 +271,21 @@ def test_the_command_line_is_no_part_of_the_package():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert cli.__all__ == ["main"]
+
+
+@pytest.mark.parametrize(("free", "ending"), [(None, ")"), (1 << 40, "of 1,048,576 MiB free")])
+def test_memory_is_told_before_the_run(free, ending, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mcmcot_lite.cli.train.free_memory", lambda _: free)
+    train(tmp_path / "run", iterations=1)
+    out, err = capsys.readouterr()
+    line = next(line for line in out.splitlines() if line.startswith("Memory it will take: "))
+    assert line.endswith(ending)
+    assert "warning" not in err
+
+
+def test_too_little_memory_is_said_before_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mcmcot_lite.cli.train.free_memory", lambda _: 1000)
+    train(tmp_path / "run", iterations=1)
+    assert (
+        "warning: more memory than is free; try a smaller --batch-size" in capsys.readouterr().err
+    )
