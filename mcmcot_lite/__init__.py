@@ -9,7 +9,7 @@
 
 Layers, each importing only from those above it: checks; frozen, density, generators, data,
 transport; langevin, linear, factor_analysis; short_run, settings; schedules; train; baselines,
-metrics; figures; widgets. Plotting and data are loaded when first used.
+metrics, features; figures; widgets. Plotting and data are loaded when first used.
 """
 
 from importlib import import_module
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from mcmcot_lite import factor_analysis, short_run, transport
 from mcmcot_lite.density import grad_z, learning_gradient, log_joint
 from mcmcot_lite.engine import Compute
+from mcmcot_lite.features import effnet_features
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.generators import (
     MLP,
@@ -56,6 +57,7 @@ __all__ = [
     "certify",
     "data",
     "distance_to_prior",
+    "effnet_features",
     "exact_map",
     "factor_analysis",
     "figures",

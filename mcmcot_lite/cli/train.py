@@ -47,12 +47,12 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.fit()
             return
         with folder.writing():
-            before = folder.texts()
+            before, saved = folder.texts(), folder.checkpoints.files()
             work.begin()
             try:
                 done = work.fit()
             except (TypeError, ValueError, RuntimeError):
-                if work.last is None:  # refused: nothing was done
+                if folder.checkpoints.files() == saved:  # refused: nothing was done
                     folder.restore(before)
                 raise
             work.end(done)
@@ -96,6 +96,7 @@ class _Training:
         self.images = images_of(run, self.args, progress=self.args.progress and first)
         rng = torch.Generator().manual_seed(run.seed)
         self.g: nn.Module = run.network(rng).to(self.device)
+        torch.manual_seed(run.seed)  # of what a network draws by itself, such as dropout
         on_cpu = self.device.type == "cpu"
         self.rng = rng if on_cpu else torch.Generator(self.device).manual_seed(run.seed)
         self.before, self.seconds, self.began = 0, 0.0, 0.0
@@ -133,6 +134,10 @@ class _Training:
         self._tell_memory()
         if loaded is not None and self.before < run.settings.iterations:
             print(f"Going on in {folder.path} after iteration {self.before}.", flush=True)
+        shelf = folder.path / "pictures"
+        free = not shelf.exists() or shelf.is_dir() or not self.args.pictures
+        remedy = "Move it away, or use --no-pictures."
+        checks.require(free, "pictures", "must be a folder", f"the file {shelf}", remedy)
         if self.args.pictures and not pictures.have_matplotlib():
             self.args.pictures = False
             text = "matplotlib is missing; pip install 'mcmcot-lite[figures]'"
@@ -178,11 +183,15 @@ class _Training:
         """After an iteration, in the first process."""
         row = history_row(step, self.seconds + perf_counter() - self.began)
         self.last = step
-        self.folder.log.add("iteration", **row)
-        if step.T is not None:
-            picture = self._picture()
-            costs = {name: row[name] for name in ("ot_cost", "ot_dual", "removed", "ot_converged")}
-            self.folder.log.add("correction", k=row["k"], **costs, **picture)
+        try:
+            self.folder.log.add("iteration", **row)
+            if step.T is not None:
+                names = ("ot_cost", "ot_dual", "removed", "ot_converged")
+                costs = {name: row[name] for name in names}
+                self.folder.log.add("correction", k=row["k"], **costs, **self._picture())
+        except OSError as error:  # the run is worth more than its log, which can be made again
+            text = f"warning: iteration {step.k} is not in the log or has no picture: {error}"
+            print(" ".join(text.split()), file=sys.stderr, flush=True)
 
     def _picture(self) -> dict[str, Any]:
         """Draws the last iteration; its path in the folder, if there is one."""
@@ -204,5 +213,6 @@ class _Training:
         self.folder.log.add("end", date=now(), **row)
         print(
             f"Finished {len(done.history)} iterations in {done.seconds:.0f} s: mse "
-            f"{row['mse']:.4f}, latents of variance {row['latent_var']:.2f}. In {self.folder.path}"
+            f"{row['mse']:.4f}, latents of variance {row['latent_var']:.2f} (the prior has 1). In "
+            f"{self.folder.path}"
         )
