@@ -41,13 +41,13 @@ from mcmcot_lite import (
     celeba_generator,
     data,
     distance_to_prior,
-    effnet_features,
     fit,
     frechet_distance,
     frozen,
     mse,
     reconstruct,
 )
+from mcmcot_lite.features import effnet_features
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAPSHOTS = 6  # iterations whose samples are kept, for the curve of the Frechet distance

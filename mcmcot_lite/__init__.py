@@ -9,7 +9,7 @@
 
 Layers, each importing only from those above it: checks; frozen, density, generators, data,
 transport; langevin, linear, factor_analysis; short_run, settings; schedules; train; baselines,
-metrics, features; figures; widgets. Plotting and data are loaded when first used.
+metrics, features; figures; widgets. Plotting, features and data are loaded when first used.
 """
 
 from importlib import import_module
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from mcmcot_lite import factor_analysis, short_run, transport
 from mcmcot_lite.density import grad_z, learning_gradient, log_joint
 from mcmcot_lite.engine import Compute
-from mcmcot_lite.features import effnet_features
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.generators import (
     MLP,
@@ -38,7 +37,7 @@ from mcmcot_lite.train import Fit, fit, reconstruct
 from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map
 
 if TYPE_CHECKING:
-    from mcmcot_lite import baselines, data, figures, widgets
+    from mcmcot_lite import baselines, data, features, figures, widgets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -57,9 +56,9 @@ __all__ = [
     "certify",
     "data",
     "distance_to_prior",
-    "effnet_features",
     "exact_map",
     "factor_analysis",
+    "features",
     "figures",
     "fit",
     "frechet_distance",
@@ -82,7 +81,7 @@ __all__ = [
     "widgets",
 ]
 
-_LAZY = ("baselines", "data", "figures", "widgets")
+_LAZY = ("baselines", "data", "features", "figures", "widgets")
 
 
 def __getattr__(name: str) -> object:
