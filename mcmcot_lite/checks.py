@@ -181,7 +181,7 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return value
 
 
-BLOCK = 1 << 22  # numbers looked at together: a check must not need as much memory as its subject
+BLOCK = 1 << 20  # numbers looked at together: a check must not need as much memory as its subject
 
 
 def blocks(value: Tensor) -> Iterator[slice]:

@@ -33,6 +33,7 @@ __all__ = ["PRECISIONS", "Compute", "Engine", "as_float", "resolved"]
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NOISE = 1 << 24  # random numbers held at once: 64 MiB
+MOST = 4  # recordings of CUDA graphs: two sizes of batches, each with a smaller last chunk
 LIMIT = 1e3  # a latent this large is 1,000 standard deviations of the prior away: it diverges
 
 
@@ -142,7 +143,11 @@ class Engine:
             yield
             return
         flags: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-        before = [flag.allow_tf32 for flag in flags]
+        try:
+            before = [flag.allow_tf32 for flag in flags]
+        except RuntimeError:  # set through PyTorch's newer interface: then it is the user's choice
+            yield
+            return
         try:
             for flag in flags:
                 flag.allow_tf32 = self.precision != "fp32"
@@ -208,6 +213,8 @@ class Engine:
             return partial(score, x=x, mask=mask)
         key = (id(f), z.shape, mask is None, sigma)
         if key not in self._recorded:
+            if len(self._recorded) >= MOST:  # batches of many sizes: each recording holds memory
+                return partial(score, x=x, mask=mask)
             self._recorded[key] = Recorded(score, z, x, mask)
         self._recorded[key].load(x, mask)
         return self._recorded[key]
@@ -219,6 +226,8 @@ class Engine:
         """
         if self._form is None or self._form[0] is not g:
             form = inference_form(g, st.batchnorm, st.K * st.batch_size)
+            if form is not g and self.precision in LOW:  # autocast would convert it at each step
+                form = form.to(LOW[self.precision])
             if form is not g and self._kept is not None:  # in place: recordings know the addresses
                 for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):
                     old.copy_(new)

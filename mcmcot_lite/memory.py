@@ -169,6 +169,7 @@ def predict_memory(
     *,
     device: str | torch.device = "cpu",
     stored: int = 1,
+    processes: int = 1,
 ) -> Memory:
     """Peak memory of :func:`mcmcot_lite.fit` on its device.
 
@@ -180,6 +181,7 @@ def predict_memory(
         compute: of the run.
         device: where it is to run; it need not be here.
         stored: bytes of a stored pixel: 1 for uint8, 4 for float32.
+        processes: how many share the run; each takes its part of a batch.
     """
     device, st = torch.device(device), settings
     compute = compute or Compute()
@@ -193,7 +195,8 @@ def predict_memory(
         precision = resolved(precision, device) if here else "bf16"
     low = LOW.get(precision, dtype) if dtype != torch.float64 else dtype
     pixels = math.prod(shape)
-    batch = -(-n // -(-n // st.batch_size))
+    processes = checks.integer("processes", processes, 1)
+    batch = -(-n // -(-n * processes // st.batch_size))
     chunk = compute.chunk
     if chunk is None and (device.type == "cpu" or torch.cuda.is_available()):
         chunk = chosen_chunk(g, batch, shape, st, device, low)
@@ -207,6 +210,9 @@ def predict_memory(
     gathered = batch * (pixels * stored + 3 * st.d * size)
     infer = pass_bytes(g, chunk, st.d, shape, low, batchnorm=st.batchnorm)
     learn = pass_bytes(g, batch, st.d, shape, low, learning=True)
+    if device.type == "cpu":  # Adam's step on one weight after another
+        largest = max(p.numel() * p.element_size() for p in g.parameters())
+        learn = max(learn, learned + 2 * largest)
     # On a GPU: a tile of scores, the best of each group for each row, the clouds in two dtypes.
     tiles = 4 * math.prod(TILE.get(device.type, TILE["cuda"])) + n * (GROUPS * 12 + 32 * st.d)
     if device.type == "cpu":
@@ -224,11 +230,11 @@ def predict_memory(
 def usual_transport(n: int, d: int) -> int:
     """Bytes that a correction takes on a CPU, for latents that are no extreme.
 
-    A line through the measured rows of `results/transport.json`, n from 5,000 to 60,000 and d from
-    2 to 64, most within 10 %. Tight clusters take up to twice as much; ``transport.memory_needed``
-    is a bound for all.
+    A line through what processes took whose allocator returns freed blocks at once, n from 3,000 to
+    20,000; `results/transport.json` has up to 25 % more, up to n = 60,000, where it does not. Tight
+    clusters take up to twice as much; ``transport.memory_needed`` is a bound for all.
     """
-    return (8 << 20) + n * (5000 + 45 * d)
+    return (4 << 20) + n * (3700 + 45 * d)
 
 
 def chosen_chunk(

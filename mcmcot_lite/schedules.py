@@ -311,10 +311,12 @@ def check_sound(run: Run) -> None:
     """
     now, g = run.state, run.g
     with torch.no_grad(), frozen(g):
-        numbers = [g(now.z_hat[:SOME]), now.z_hat, *g.state_dict().values()]
+        held = [v for state in run.optimiser.state.values() for v in state.values()]
+        moments = [v for v in held if isinstance(v, Tensor) and v.ndim]
+        numbers = [g(now.z_hat[:SOME]), now.z_hat, *g.state_dict().values(), *moments]
         finite = torch.stack([torch.isfinite(v).all() for v in numbers]).all()
     ok = not run.world.any(not bool(finite), now.z_hat.device)
-    rule, got = "must stay finite while it learns", "NaN or infinity in weights, images or chains"
+    rule, got = "must stay finite while it learns", "NaN or infinity in weights, Adam or chains"
     with named(now.k, run.settings):
         checks.require(ok, "g", rule, got, "Try a smaller lr.", FloatingPointError)
 

@@ -19,7 +19,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.schedules import Run, State
 from mcmcot_lite.transport import TransportMap
 
-__all__ = ["Progress", "fingerprint", "restore", "snapshot", "snapshot_bytes"]
+__all__ = ["Progress", "check_snapshot", "fingerprint", "restore", "snapshot", "snapshot_bytes"]
 
 FORMAT = 1
 PLAIN = ("k", "stage", "batch", "errors", "seconds")  # of the state
@@ -122,23 +122,67 @@ def _restore_optimiser(run: Run, saved: dict[str, Any]) -> None:
         group["fused"] = fused
     for p, state in run.optimiser.state.items():
         for name, value in state.items():
-            if name != "step" and isinstance(value, Tensor) and value.shape == p.shape:
+            if name == "step" and isinstance(value, Tensor):
+                state[name] = value.to(p.device if _fused(run.optimiser) else "cpu")
+            elif isinstance(value, Tensor) and value.shape == p.shape:
                 state[name] = torch.empty_like(p).copy_(value)
 
 
+def _fused(optimiser: torch.optim.Optimizer) -> bool:
+    return any(group.get("fused") for group in optimiser.param_groups)
+
+
 def snapshot_bytes(run: Run) -> int:
-    """About what a checkpoint of the run takes on the disk, between an inference and the next."""
+    """About what a checkpoint of the run takes on the disk at its largest, with a margin."""
     weights = sum(v.numel() * v.element_size() for v in run.g.state_dict().values())
     learned = sum(p.numel() * p.element_size() for p in run.g.parameters() if p.requires_grad)
     latents = 3 * run.state.z.numel() * run.state.z.element_size()  # chains, inferred, targets
-    return weights + 2 * learned + latents + 5 * 8 * run.n  # order, potentials, the map
+    small = 5 * 8 * run.n  # order, potentials, the map
+    rows = 400 * run.settings.iterations if run.settings.iterations < 10**5 else 0  # history
+    return int(1.1 * (weights + 2 * learned + latents + small + rows)) + (64 << 10)
+
+
+KINDS = {
+    "settings": dict,
+    "n": int,
+    "images": int,
+    "device": str,
+    "g": dict,
+    "optimiser": dict,
+    "scaler": dict,
+    "z_hat": Tensor,
+    "z": Tensor,
+    "order": Tensor,
+    "at": dict,
+    "rng": Tensor,
+    "global_rng": Tensor,
+    "history": list,
+    "seconds": (int, float),
+}
+
+
+def check_snapshot(data: dict[str, Any]) -> None:
+    """The data of a checkpoint are those of a run, of a format that is known here.
+
+    Raises:
+        ValueError: they are not.
+    """
+    remedy = "Use the version that made it, or another folder."
+    rule = f"must hold a run of format {FORMAT}"
+    checks.require(data.get("format") == FORMAT, "out", rule, data.get("format"), remedy)
+    wrong = [name for name, kind in KINDS.items() if not isinstance(data.get(name), kind)]
+    checks.require(not wrong, "out", f"{rule}, whole", f"none or another {wrong}", remedy)
+    n, at = data["n"], data["at"]
+    rows = [len(data[name]) for name in ("z_hat", "z")]
+    places = [at.get(name) for name in ("k", "stage", "batch")]
+    ok = rows == [n, n] and all(isinstance(place, int) and place >= 0 for place in places)
+    got = f"{rows} latents of {n} images, at {places}"
+    checks.require(ok, "out", f"{rule}, consistent", got, remedy)
 
 
 def _check_same(run: Run, data: dict[str, Any], images: int) -> None:
     """The checkpoint belongs to this run."""
-    if data.get("format") != FORMAT:
-        rule, got = f"must hold a run of format {FORMAT}", data.get("format")
-        raise checks.fail("out", rule, got, "Use the version that made it, or another folder.")
+    check_snapshot(data)
     now, then = asdict(run.settings), data["settings"]
     longer = now["iterations"] >= max(then["iterations"], data["at"]["k"] - 1)
     differ = [

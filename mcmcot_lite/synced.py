@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, cast
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
@@ -27,7 +26,8 @@ def synced(g: nn.Module, world: World) -> Generator[None]:
     """Context in which the BatchNorm layers of g see the batches of all processes."""
     layers = batch_norms(g) if world.size > 1 else []
     for layer in layers:
-        setattr(layer, "forward", partial(_forward, layer))  # hides the class's own  # noqa: B010
+        own = partial(_forward, layer, world)  # hides the class's
+        setattr(layer, "forward", own)  # noqa: B010
     try:
         yield
     finally:
@@ -35,44 +35,53 @@ def synced(g: nn.Module, world: World) -> Generator[None]:
             del layer.forward
 
 
-def _forward(layer: _BatchNorm, v: Tensor) -> Tensor:
-    """What the layer does, with the mean and the variance of all processes' rows."""
+def _forward(layer: _BatchNorm, world: World, v: Tensor) -> Tensor:
+    """What the layer does, with the mean and the variance of all processes' rows.
+
+    Sums and counts are taken in float32 at least: 16 bits can count no further than 65,504, and
+    not exactly.
+    """
     own = layer.training or layer.running_mean is None or layer.running_var is None
     if not own:  # stored averages
         out: Tensor = type(layer).forward(layer, v)
         return out
     axes = [k for k in range(v.ndim) if k != 1]
     wide = (1, -1, *[1] * (v.ndim - 2))
-    rows = v.new_tensor([v.numel() // v.shape[1]]).detach()
-    sums = _total(torch.cat([v.sum(axes), rows]))
+    kind = v.dtype
+    v = v if kind == torch.float64 else v.float()
+    rows = v.new_tensor([v.numel() // v.shape[1]])
+    sums = _total(torch.cat([v.sum(axes), rows]), world)
     count = sums[-1].detach()
     mean = sums[:-1] / count
     centred = v - mean.view(wide)
-    var = _total(centred.square().sum(axes)) / count
+    var = _total(centred.square().sum(axes), world) / count
     if layer.training and layer.track_running_stats:
         _update(layer, mean.detach(), var.detach() * count / (count - 1))
     scaled = centred * (var + layer.eps).rsqrt().view(wide)
     if layer.affine:
         scaled = scaled * layer.weight.view(wide) + layer.bias.view(wide)
-    return scaled
+    return scaled.to(kind)
 
 
 class _Sum(torch.autograd.Function):
     """The sum of a tensor over the processes; its gradient is summed as well."""
 
     @staticmethod
-    def forward(ctx: Any, t: Tensor) -> Tensor:
+    def forward(ctx: Any, t: Tensor, world: World) -> Tensor:
+        ctx.world = world
         out = t.clone()
-        dist.all_reduce(out)
+        world.add(out)
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Tensor:
-        return _Sum.forward(ctx, grad_outputs[0].contiguous())
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None]:
+        out = grad_outputs[0].contiguous().clone()
+        ctx.world.add(out)
+        return out, None
 
 
-def _total(t: Tensor) -> Tensor:
-    return cast(Tensor, _Sum.apply(t))
+def _total(t: Tensor, world: World) -> Tensor:
+    return cast(Tensor, _Sum.apply(t, world))
 
 
 def _update(layer: _BatchNorm, mean: Tensor, var: Tensor) -> None:

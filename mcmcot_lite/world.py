@@ -1,9 +1,9 @@
 """The processes that share one run, and the few things that they tell each other.
 
-Process r of W holds the images r, r + W, r + 2 W, ...: every batch is spread evenly, whatever its
-order. All of them draw the same random numbers and use their rows of them, so a run does not depend
-on how many there are, up to the order of floating-point sums. :data:`ALONE` is the one process that
-most runs have; nothing is sent there.
+Process r of W holds the images r, r + W, r + 2 W, ...: a batch in order is spread evenly, a random
+one nearly. All of them draw the same random numbers and use their rows of them, so a run does not
+depend on how many there are, up to the order of floating-point sums. :data:`ALONE` is the one
+process that most runs have; nothing is sent there.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from mcmcot_lite.cli.log import now
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
+from mcmcot_lite.snapshot import check_snapshot
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -72,6 +73,7 @@ def _opened(args: argparse.Namespace) -> _Run:
     if data is None:
         rule, got = "must hold a checkpoint", f"{folder.path} without one"
         raise checks.fail("DIR", rule, got, "Let the run begin first.")
+    check_snapshot(data)
     g = run.network(torch.Generator())
     g.load_state_dict(data["g"])
     g.to(device).eval()

@@ -19,12 +19,13 @@ from mcmcot_lite.cli.fields import changed
 from mcmcot_lite.cli.folder import Folder, device_name, made, preset_from, versions
 from mcmcot_lite.cli.inputs import device_of, free_memory, images_of, real
 from mcmcot_lite.cli.log import now
+from mcmcot_lite.engine import out_of_memory
 from mcmcot_lite.memory import predict_memory
 from mcmcot_lite.presets import Preset, find, preset
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.signals import Stopped
 from mcmcot_lite.train import Fit, fit, history_row
-from mcmcot_lite.world import World, joined
+from mcmcot_lite.world import World, WorldError, joined
 
 __all__ = ["train"]
 
@@ -51,9 +52,10 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.begin()
             try:
                 done = work.fit()
-            except (TypeError, ValueError, RuntimeError):
-                if folder.checkpoints.files() == saved:  # refused: nothing was done
-                    folder.restore(before)
+            except (TypeError, ValueError, RuntimeError) as error:
+                began = isinstance(error, WorldError) or out_of_memory(error)
+                if not began and work.last is None and folder.checkpoints.files() == saved:
+                    folder.restore(before)  # refused: nothing was done
                 raise
             work.end(done)
 
@@ -105,6 +107,10 @@ class _Training:
     def begin(self) -> None:
         """Everything before the first batch: the files brought in line with the checkpoint."""
         folder, run = self.folder, self.preset
+        shelf = folder.path / "pictures"
+        free = not shelf.exists() or shelf.is_dir() or not self.args.pictures
+        remedy = "Move it away, or use --no-pictures."
+        checks.require(free, "pictures", "must be a folder", f"the file {shelf}", remedy)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fit says which checkpoint is damaged
             loaded = folder.checkpoints.load()
@@ -134,10 +140,6 @@ class _Training:
         self._tell_memory()
         if loaded is not None and self.before < run.settings.iterations:
             print(f"Going on in {folder.path} after iteration {self.before}.", flush=True)
-        shelf = folder.path / "pictures"
-        free = not shelf.exists() or shelf.is_dir() or not self.args.pictures
-        remedy = "Move it away, or use --no-pictures."
-        checks.require(free, "pictures", "must be a folder", f"the file {shelf}", remedy)
         if self.args.pictures and not pictures.have_matplotlib():
             self.args.pictures = False
             text = "matplotlib is missing; pip install 'mcmcot-lite[figures]'"
@@ -147,7 +149,15 @@ class _Training:
         """What the run will take, and whether that is there."""
         run, own = self.preset, self.world.count(len(self.images))
         shape, free = tuple(self.images.x.shape[1:]), free_memory(self.device)
-        told = predict_memory(self.g, own, shape, run.settings, run.compute, device=self.device)
+        told = predict_memory(
+            self.g,
+            own,
+            shape,
+            run.settings,
+            run.compute,
+            device=self.device,
+            processes=self.world.size,
+        )
         there = "" if free is None else f" of {free >> 20:,} MiB free"
         print(f"Memory it will take: {told}{there}", flush=True)
         if free is not None and told.total > free:
