@@ -9,7 +9,7 @@
 
 Layers, each importing only from those above it: checks; frozen, density, generators, data,
 transport; langevin, linear, factor_analysis; short_run, settings; schedules; train; baselines,
-metrics; figures; widgets. Plotting and data are loaded when first used.
+metrics, features; figures; widgets. Plotting, features and data are loaded when first used.
 """
 
 from importlib import import_module
@@ -37,7 +37,7 @@ from mcmcot_lite.train import Fit, fit, reconstruct
 from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map
 
 if TYPE_CHECKING:
-    from mcmcot_lite import baselines, data, figures, widgets
+    from mcmcot_lite import baselines, data, features, figures, widgets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "distance_to_prior",
     "exact_map",
     "factor_analysis",
+    "features",
     "figures",
     "fit",
     "frechet_distance",
@@ -80,7 +81,7 @@ __all__ = [
     "widgets",
 ]
 
-_LAZY = ("baselines", "data", "figures", "widgets")
+_LAZY = ("baselines", "data", "features", "figures", "widgets")
 
 
 def __getattr__(name: str) -> object:

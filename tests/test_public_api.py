@@ -21,6 +21,7 @@ HEAVY = (
     "sklearn",
     "ot",
     "mlxtend",
+    "efficientnet_lite_pytorch",
 )
 
 
@@ -74,8 +75,8 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 
 MODULES = ("checks", "density", "frozen", "generators", "langevin", "linear", "factor_analysis",
-           "short_run", "settings", "schedules", "train", "metrics", "transport", "data",
-           "baselines")  # fmt: skip
+           "short_run", "settings", "schedules", "train", "metrics", "features",
+           "transport", "data", "baselines")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULES)
