@@ -48,8 +48,8 @@ def effnet_features(x: Tensor, *, batch_size: int = 16) -> Tensor:
 
     An image is resized to 224 x 224 (bilinear, antialiased), a single channel is repeated to three,
     and the values are scaled as in training: (255 x - 127) / 128. BatchNorm is folded into the
-    convolutions: the same function up to rounding, in half the time. 1,000 images take about
-    10 s on two CPU cores.
+    convolutions: the same function up to rounding, in half the time. 1,000 images take 10
+    to 20 s on a CPU.
 
     Args:
         x: images (n, c, h, w) of 1 or 3 channels: float in [0, 1], or uint8. The network runs on
