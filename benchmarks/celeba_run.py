@@ -1,7 +1,7 @@
 """Trains ABP and Algorithm 1 on CelebA faces and keeps what the chapter on CelebA shows.
 
     python benchmarks/celeba_run.py --name celeba_cpu --n 2000 --width 0.125 \\
-        --iterations 40 --K 8 --L 5 --L2 3
+        --iterations 60 --K 8 --L 5 --L2 3
 
 Writes `results/NAME.json` (settings, seed, device, versions, curves, distances, seconds) and for
 each model `results/NAME_MODEL_samples.png` (100 draws from the prior) and `_lines.png` (8 straight
@@ -12,22 +12,22 @@ Where the full colours exceed 250 KB, a picture has a palette of 256 or fewer. N
 Samples and lines are decoded with BatchNorm's stored averages (`frozen(g)`): an image then depends
 on its latent alone. Reconstructions are decoded as they are inferred (`--batchnorm`).
 
-With `--out FOLDER` a run that was stopped goes on with the same command, and what is finished is
-not done again. For each model FOLDER/MODEL then holds `run/` (checkpoints, three times the weights
-each), `model.pt` (weights in half precision, chains, history), `judged.pt` (latents and distances),
-`along/` (samples drawn during the training) and `features.json`. What is judged is the model in
-`model.pt`.
+Under `--out` (by default `runs/NAME`) each model has a folder with its checkpoints
+(`checkpoint-*.pt`, three times the weights each). A run that was stopped goes on with the same
+command, and what is finished is not done again. The folder also gets `model.pt` (weights in half
+precision, chains, history), `judged.pt` (inferred latents and what was measured of them), `along/`
+(samples drawn during the training) and `features.json`. What is judged is the model in `model.pt`.
 
 FD-EffNet is the Frechet distance of the features in `mcmcot_lite.features` (not FID). Each image
 is rounded to bytes first. A are N real images, `--features N`; B are N others. Against A stand N
 samples, the reconstructions of B, and B itself: the floor, which is what perfect samples or
-reconstructions would score. Along the run M samples (`--along M`) of the same M latents each time
+reconstructions would score. Along the run M samples (`--curve M`) of the same M latents each time
 stand against A; their floor is that of M images of B. Few images raise a distance: compare those of
 equal counts only.
 
 A machine that trains may lack the packages of `mcmcot-lite[features]`. The distances are then null,
-and the reason is in the file. Copy FOLDER without `run/` to a machine that has them, and call the
-same command with `--judge-only`, which trains nothing.
+and the reason is in the file. Copy the folder without its checkpoints to a machine that has them,
+and call the same command with `--judge-only`: it trains nothing and infers no latents again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ import io
 import json
 import platform
 import sys
-import tempfile
 import time
 import zlib
 from dataclasses import asdict, replace
@@ -70,7 +69,7 @@ from mcmcot_lite.checkpoint import write_whole
 from mcmcot_lite.engine import PRECISIONS, resolved
 from mcmcot_lite.features import effnet_features
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
+ROOT = Path(__file__).resolve().parent.parent
 MODELS = ("ABP", "Algorithm 1")
 D = 64  # dimension of the latents
 LARGEST = 250_000  # bytes of a picture
@@ -84,26 +83,25 @@ def main() -> None:
     x = data.celeba(limit=a.n, download=False).x.to(device)
     a.results.mkdir(parents=True, exist_ok=True)
     a.features = min(a.features, len(x) // 2)  # A and B share no image
-    a.along = min(a.along, a.features)
+    a.curve = min(a.curve, a.features)
     target = a.results / f"{a.name}.json"
     old = json.loads(target.read_text()) if target.exists() else {}
     runs: dict[str, Any] = old.get("runs", {}) if a.only else {}
-    with tempfile.TemporaryDirectory() as passing:
-        distances = Distances(x, a)
-        for name in MODELS:
-            if a.only not in (None, name):
-                continue
-            folder = Path(a.out or passing) / stem(name)
-            (folder / "along").mkdir(parents=True, exist_ok=True)
-            st = settings(a, name)
-            model = trained(x, st, a, folder)
-            runs[name] = judged(model, x, st, a, folder, distances)
-            pictures(model["g"], runs[name].pop("z"), a, stem(name))
-            runs = {k: runs[k] for k in MODELS if k in runs}
-            record = summary(a, len(x), runs, name, distances)
-            with write_whole(target) as file:
-                file.write((json.dumps(record, indent=1) + "\n").encode())
-            print(told(name, runs[name]), flush=True)
+    distances = Distances(x, a)
+    for name in MODELS:
+        if a.only not in (None, name):
+            continue
+        folder = a.out / stem(name)
+        (folder / "along").mkdir(parents=True, exist_ok=True)
+        st = settings(a, name)
+        model = trained(x, st, a, folder)
+        runs[name] = judged(model, x, st, a, folder, distances)
+        pictures(model["g"], runs[name].pop("z"), a, stem(name))
+        runs = {k: runs[k] for k in MODELS if k in runs}
+        record = summary(a, len(x), runs, name, distances)
+        with write_whole(target) as file:
+            file.write((json.dumps(record, indent=1) + "\n").encode())
+        print(told(name, runs[name]), flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -127,20 +125,19 @@ def arguments() -> argparse.Namespace:
     add("--seed", type=int, default=0)
     add("--only", choices=MODELS, help="one of the two models")
     add("--features", type=int, default=1000, help="images of each set in FD-EffNet; 0: none")
-    add("--along", type=int, default=500, help="samples for FD-EffNet during the training")
+    add("--curve", type=int, default=200, help="samples of one along the run; 0: no curve")
     add("--every", type=int, default=10, help="iterations between two such measurements")
-    add("--out", type=Path, help="folder to go on from, and to judge from elsewhere")
+    add("--out", type=Path, help="folder to go on from, and to judge from elsewhere (runs/NAME)")
     add("--judge-only", action="store_true", help="train nothing: judge the models in --out")
-    add("--results", type=Path, default=RESULTS, help="folder of the result files")
+    add("--results", type=Path, default=ROOT / "results", help="folder of the result files")
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     a = parser.parse_args()
-    if a.judge_only and not a.out:
-        parser.error("--judge-only needs --out: the folder of a finished run")
-    for name in ("features", "along"):
+    for name in ("features", "curve"):
         if getattr(a, name) < 0 or getattr(a, name) == 1:
             parser.error(f"--{name} must be 0, or 2 or more: a covariance needs two images")
     if a.every < 1:
         parser.error("--every must be at least 1")
+    a.out = a.out or ROOT / "runs" / a.name
     return a
 
 
@@ -190,12 +187,12 @@ def trained(x: Tensor, st: Settings, a: argparse.Namespace, folder: Path) -> dic
         seed=a.seed,
         images=zlib.crc32(x.cpu().numpy().tobytes()),
     )
-    g = celeba_generator(D, width=a.width, rng=torch.Generator().manual_seed(a.seed)).to(x.device)
     if not file.exists():
         if a.judge_only:
             sys.exit(f"{file} is not there. Train first: leave --judge-only out.")
-        if not list((folder / "run").glob("checkpoint-*.pt")):  # nothing to go on from
+        if not list(folder.glob("checkpoint-*.pt")):  # nothing to go on from
             clear(folder / "judged.pt", folder / "features.json", *(folder / "along").iterdir())
+        g = network(a, x.device)
         watch = Watch(g, a, folder / "along")
         run = fit(
             g,
@@ -204,7 +201,7 @@ def trained(x: Tensor, st: Settings, a: argparse.Namespace, folder: Path) -> dic
             rng=torch.Generator(x.device).manual_seed(a.seed),
             callbacks=[watch],
             compute=Compute(precision=a.precision),
-            out=folder / "run" if a.out else None,
+            out=folder,
         )
         model = dict(
             asked=asked,
@@ -215,11 +212,18 @@ def trained(x: Tensor, st: Settings, a: argparse.Namespace, folder: Path) -> dic
         )
         write(file, model)
     model = torch.load(file, map_location=x.device, weights_only=True)
-    wrong = [k for k, v in asked.items() if plain(model["asked"][k]) != plain(v)]
+    then = model["asked"] if isinstance(model["asked"], dict) else {}  # a file of before is text
+    wrong = [k for k, v in asked.items() if plain(then.get(k)) != plain(v)]
     if wrong:
         sys.exit(f"{file} is of a run with other {', '.join(wrong)}. Choose another --out.")
+    g = network(a, x.device)  # another one: the layout in memory of a trained one differs
     g.load_state_dict(model["weights"])  # into float32
     return model | dict(g=g.eval())
+
+
+def network(a: argparse.Namespace, device: torch.device) -> torch.nn.Module:
+    """The generator before training."""
+    return celeba_generator(D, width=a.width, rng=torch.Generator().manual_seed(a.seed)).to(device)
 
 
 class Watch:
@@ -229,10 +233,10 @@ class Watch:
         self.g, self.a, self.folder = g, a, folder
 
     def __call__(self, step: Iteration) -> None:
-        if not self.a.along or step.k % self.a.every:
+        if not self.a.curve or step.k % self.a.every:
             return
         begin = time.perf_counter()
-        x = drawn(self.g, self.a.along, step.z.device, seed=self.a.seed + 2)
+        x = drawn(self.g, self.a.curve, step.z.device, seed=self.a.seed + 2)
         save_png(self.folder / f"{step.k:05d}.png", sheet(x, 1), most=None)
         text = json.dumps(dict(seconds=time.perf_counter() - begin))
         with write_whole(self.folder / f"{step.k:05d}.json") as file:
@@ -323,14 +327,14 @@ def judged(
         **model["made"],
         seconds=model["seconds"],
         callback_seconds=model["callback_seconds"],  # not in the seconds before
-        phases=phases,
+        seconds_by_phase=phases,
         history=history,
         mse=found["mse"],
         distance=found["distance"],
         latents=found["latents"],
         judged=found["judged"],
         weights=sum(p.numel() for p in g.parameters()),
-        fd_effnet=distances.of(g, found["z"], st, folder),
+        frechet=distances.of(g, found["z"], st, folder),
         z=found["z"],
     )
 
@@ -339,10 +343,10 @@ class Distances:
     """FD-EffNet of both models, against the same real images."""
 
     def __init__(self, x: Tensor, a: argparse.Namespace) -> None:
-        self.x, self.a, self.n, self.m = x, a, a.features, a.along
+        self.x, self.a, self.n, self.m = x, a, a.features, a.curve
         self.real: dict[str, Tensor] | None = None
         self.missing = "" if self.n else "not asked for (--features 0)"
-        self.shared: dict[str, Any] = dict(floor=None, along_floor=None, packages=None)
+        self.shared: dict[str, Any] = dict(floor=None, curve_floor=None, packages=None)
 
     def of(self, g: torch.nn.Module, z: Tensor, st: Settings, folder: Path) -> dict[str, Any]:
         """The distances of one model, from its folder where they were measured before."""
@@ -352,10 +356,9 @@ class Distances:
             if kept["key"] == key:
                 self.shared = kept["shared"]
                 return kept["found"]
-        along = [
-            dict(k=int(file.stem), value=None) for file in sorted((folder / "along").glob("*.png"))
-        ]
-        found: dict[str, Any] = dict(samples=None, reconstructions=None, along=along)
+        files = sorted((folder / "along").glob("*.png"))
+        curve: list[list[Any]] = [[int(picture.stem), None] for picture in files]
+        found: dict[str, Any] = dict(samples=None, reconstructions=None, curve=curve)
         if self.missing:
             return found | dict(missing=self.missing)
         begin = time.perf_counter()
@@ -368,9 +371,9 @@ class Distances:
         found["samples"] = self.to_real(x)
         y = decoded(g, z, st.batch_size, st.batchnorm, until=2 * self.n)
         found["reconstructions"] = self.to_real(y[self.n : 2 * self.n])
-        for row in along:
-            pixels = np.asarray(Image.open(folder / "along" / f"{row['k']:05d}.png"))
-            row["value"] = self.to_real(tiles(pixels).to(z.device)[: self.m])
+        for row, picture in zip(curve, files, strict=True):
+            pixels = np.asarray(Image.open(picture))
+            row[1] = self.to_real(tiles(pixels).to(z.device)[: self.m])
         seconds = time.perf_counter() - begin
         found |= dict(made(self.a.device), seconds=seconds)
         text = json.dumps(dict(key=key, shared=self.shared, found=found), indent=1)
@@ -386,7 +389,7 @@ class Distances:
         self.real = dict(A=A)
         self.shared = dict(
             floor=frechet_distance(B, A),
-            along_floor=frechet_distance(B[: self.m], A) if self.m else None,
+            curve_floor=frechet_distance(B[: self.m], A) if self.m else None,
             packages={name: version(name) for name in PACKAGES},
         )
 
@@ -401,9 +404,9 @@ class Distances:
     def summary(self) -> dict[str, Any]:
         """What holds for both models."""
         return dict(
-            network="EfficientNet-Lite0, 1280 features",
-            n=dict(real=self.n, samples=self.n, reconstructions=self.n),
-            along_n=dict(real=self.n, samples=self.m),
+            features="EfficientNet-Lite0, 1,280 pooled activations (FD-EffNet)",
+            images=self.n,  # in each set: real, samples, reconstructions, floor
+            curve_images=self.m,  # samples, against the same real ones
             **self.shared,
             missing=self.missing or None,
         )
@@ -420,15 +423,16 @@ def summary(
     return dict(
         command=command,
         **{name: runs[last][name] for name in names},
+        seed=a.seed,
         n=n,
-        fd_effnet=distances.summary(),
+        frechet=distances.summary(),
         runs=runs,
     )
 
 
 def told(name: str, run: dict[str, Any]) -> str:
     """One line."""
-    w, fd = run["distance"], run["fd_effnet"]["samples"]
+    w, fd = run["distance"], run["frechet"]["samples"]
     return (
         f"{name} {run['seconds']:.0f} s, MSE {run['mse']:.4f}, distance {w['value']:.2f}, "
         f"floor {w['floor']:.2f}, FD-EffNet {'not measured' if fd is None else f'{fd:.1f}'}"

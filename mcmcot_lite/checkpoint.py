@@ -19,14 +19,14 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
 from mcmcot_lite import checks
 from mcmcot_lite.lock import Busy, locked
 
-__all__ = ["KEPT", "Checkpoints", "as_folder", "read_checkpoint", "write_whole"]
+__all__ = ["KEPT", "Checkpoints", "as_folder", "expanded", "read_checkpoint", "write_whole"]
 
 KEPT = 2  # the newest, and one more in case it is damaged
 MARK = b"\nmcmcot-lite checkpoint sha256 "  # then 64 hexadecimal digits end the file
@@ -84,22 +84,32 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     data = path.read_bytes()
     body, mark, sum_ = data[: -64 - len(MARK)], data[-64 - len(MARK) : -64], data[-64:]
-    remedy = "Delete it, and the one before is used."
+    remedy = "It is passed over; delete it to end this message."
     if mark != MARK:
         got = f"{len(data)} bytes without a checksum at the end"
         raise checks.fail(str(path), "must be a whole checkpoint", got, remedy)
     if hashlib.sha256(body).hexdigest().encode() != sum_:
         raise checks.fail(str(path), "must have the checksum it ends with", "another", remedy)
     try:
-        data = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        got = "something that would run code"
-        raise checks.fail(
-            str(path), "must hold plain data and tensors only", got, remedy
-        ) from error
-    ok = isinstance(data, dict)
-    checks.require(ok, str(path), "must hold a dict", type(data).__name__, remedy)
-    return data
+        held: Any = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception as error:  # a pickle that would run code, a broken zip, another zip, nothing
+        code = isinstance(error, pickle.UnpicklingError)
+        got = "something that would run code" if code else checks.error_text(error)
+        rule = "must hold plain data and tensors only"
+        raise checks.fail(str(path), rule, got, remedy) from error
+    kind = type(held).__name__
+    ok = isinstance(held, dict) and {"format", "g"} <= set(cast("dict[str, Any]", held))
+    checks.require(ok, str(path), "must hold a run", kind, remedy)
+    return cast("dict[str, Any]", held)
+
+
+def expanded(name: str, value: str | Path) -> Path:
+    """A path, with ~ expanded."""
+    try:
+        return Path(value).expanduser()
+    except RuntimeError as error:
+        rule = "must be a path that exists for a known user"
+        raise checks.fail(name, rule, repr(str(value)), "Write it without ~.") from error
 
 
 def as_folder(name: str, value: object) -> Path:
@@ -108,7 +118,7 @@ def as_folder(name: str, value: object) -> Path:
         remedy = "Pass a str or Path."
         raise checks.fail(name, "must be a path", checks.shown(value), remedy, TypeError)
     checks.require(value != "", name, "must not be empty", "''", "Name a folder.")
-    path = Path(value).expanduser()
+    path = expanded(name, value)
     ok = not path.exists() or path.is_dir()
     checks.require(ok, name, "must be a folder", f"the file {path}", "Name another.")
     return path
@@ -143,8 +153,9 @@ class Checkpoints:
         except OSError as error:
             raise _not_written(self.folder, error) from error
         try:
-            for left in self.folder.glob("*.part"):  # of a process that was killed
-                left.unlink()
+            for pattern in ("*.part", "pictures/*.part"):  # of a process that was killed
+                for left in self.folder.glob(pattern):
+                    left.unlink()
             yield
         finally:
             held.__exit__(None, None, None)
@@ -154,6 +165,20 @@ class Checkpoints:
         if not self.folder.is_dir():
             return []
         return sorted((p for p in self.folder.iterdir() if NAME.fullmatch(p.name)), reverse=True)
+
+    def check_room(self, size: int) -> None:
+        """Whether the disk can hold the checkpoints to come, of so many bytes each.
+
+        Raises:
+            OSError: it cannot; with what is needed and what is free.
+        """
+        more = KEPT + 1 - min(len(self.files()), KEPT)  # the new one is written before an old goes
+        free = shutil.disk_usage(self.folder).free
+        if free < more * size:
+            need = f"{more} of about {size >> 10:,} KiB are needed, {free >> 10:,} KiB are free"
+            remedy = "Free some space, or choose another folder."
+            text = f"{self.folder} could not hold the checkpoints: {need}. {remedy}"
+            raise OSError(errno.ENOSPC, text)
 
     def save(self, data: dict[str, Any]) -> Path:
         """Writes the next checkpoint, then removes all but the last two."""

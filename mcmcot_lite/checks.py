@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 __all__ = [
     "FLOATS",
+    "blocks",
     "boolean",
     "choice",
     "error_text",
@@ -180,6 +181,16 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> str:
     return value
 
 
+BLOCK = 1 << 22  # numbers looked at together: a check must not need as much memory as its subject
+
+
+def blocks(value: Tensor) -> Iterator[slice]:
+    """Slices of the first axis that hold about :data:`BLOCK` numbers each."""
+    rows = max(1, BLOCK // max(1, value[:1].numel()))
+    for i in range(0, len(value), rows):
+        yield slice(i, i + rows)
+
+
 def tensor(
     name: str,
     value: object,
@@ -233,7 +244,8 @@ def tensor(
     elif value.is_meta:
         raise fail(name, "must hold values", "a tensor on device meta", "Make it on a real device.")
     if finite:
-        bad = int((~torch.isfinite(value)).sum())
+        parts = [value] if value.ndim == 0 else [value[at] for at in blocks(value)]
+        bad = int(torch.stack([(~torch.isfinite(part)).sum() for part in parts]).sum())
         got = f"{bad} NaN or infinite entries of {value.numel()}"
         require(bad == 0, name, "must be finite", got, "Find where they arise and remove them.")
     return value

@@ -130,12 +130,14 @@ def images_and_mask(x: Tensor, mask: Tensor | None) -> Tensor | None:
     rule, got = "must have a batch axis first: (n, ...)", f"shape {tuple(x.shape)}"
     checks.require(x.ndim >= 2, "x", rule, got, "Use x[None] for one image.")
     visible = checks.mask_for(x, mask)
-    ok = torch.isfinite(x) if visible is None else torch.isfinite(x) | ~visible
-    if not bool(ok.all()):
-        image = int((~ok).flatten(1).any(1).nonzero()[0, 0])
-        got = f"NaN or infinity in image {image}"
-        remedy = "Hide those pixels with a mask, or remove the image."
-        raise checks.fail("x", "must be finite wherever it is visible", got, remedy)
+    for at in checks.blocks(x):
+        ok = torch.isfinite(x[at])
+        ok = ok if visible is None else ok | ~visible[at]
+        if not bool(ok.all()):
+            image = at.start + int((~ok).flatten(1).any(1).nonzero()[0, 0])
+            got = f"NaN or infinity in image {image}"
+            remedy = "Hide those pixels with a mask, or remove the image."
+            raise checks.fail("x", "must be finite wherever it is visible", got, remedy)
     return visible
 
 
@@ -209,13 +211,13 @@ def raw_score(g: Network, z: Tensor, x: Tensor, sigma: float, mask: Tensor | Non
         if gz.shape != x.shape:
             raise _wrong_shape(gz.shape, x.shape)
         gz = gz.to(x.dtype)  # as under autocast
-        residual = torch.sub(x.detach(), gz.detach()).mul_(1 / sigma**2)
+        residual = torch.sub(x.detach(), gz.detach())
         if mask is not None:
             residual = torch.where(mask, residual, 0.0)
         if not gz.requires_grad:  # g ignores its input
             return -z
         (pull,) = torch.autograd.grad(gz, leaf, residual, materialize_grads=True)
-    return pull - z
+    return pull / sigma**2 - z  # divided last: before, it might leave the range of fp16
 
 
 def raw_grad_z(

@@ -33,7 +33,7 @@ __all__ = ["PRECISIONS", "Compute", "Engine", "as_float", "resolved"]
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")
 LOW = {"bf16": torch.bfloat16, "fp16": torch.float16}
 NOISE = 1 << 24  # random numbers held at once: 64 MiB
-LIMIT = 1e4  # a latent this large is 10,000 standard deviations of the prior away: it diverges
+LIMIT = 1e3  # a latent this large is 1,000 standard deviations of the prior away: it diverges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,16 +120,24 @@ class Engine:
             return nullcontext()
         return torch.autocast(self.device.type, low)
 
+    def lay_out(self, g: nn.Module) -> None:
+        """Puts the weights into the memory layout of the run; to be done before Adam is made."""
+        if self.compute.channels_last:
+            g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
     @contextmanager
     def running(self, g: nn.Module, world: World = ALONE) -> Generator[None]:
-        """Context of a run: g's layout and BatchNorm; whether float32 products use TF32."""
-        with synced(g, world), self._tuned(g):
+        """Context of a run: g's layout, and its BatchNorm over several processes."""
+        self.lay_out(g)
+        with synced(g, world):
             yield
 
     @contextmanager
-    def _tuned(self, g: nn.Module) -> Generator[None]:
-        if self.compute.channels_last:
-            g.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    def _tf32(self) -> Generator[None]:
+        """Context of inference and learning: whether products of float32 use TF32.
+
+        Not of a correction: there TF32 would blur the scores, and the proof with them.
+        """
         if self.device.type != "cuda":
             yield
             return
@@ -158,8 +166,8 @@ class Engine:
         Raises:
             FloatingPointError: when a chain diverges.
         """
-        with frozen(g, st.batchnorm):
-            f = self._inference_form(g, st, len(x))
+        with frozen(g, st.batchnorm), self._tf32():
+            f = self._inference_form(g, st)
             coupled = st.batchnorm == "batch" and bool(batch_norms(g))
             if coupled and not self.short:
                 self.chunk = None  # a chunk would be normalised by itself
@@ -204,10 +212,13 @@ class Engine:
         self._recorded[key].load(x, mask)
         return self._recorded[key]
 
-    def _inference_form(self, g: nn.Module, st: Settings, m: int) -> nn.Module:
-        """g, or its folded copy, kept until g learns; compiled if asked."""
+    def _inference_form(self, g: nn.Module, st: Settings) -> nn.Module:
+        """g, or its folded copy, kept until g learns; compiled if asked.
+
+        The settings alone decide which: a run that goes on in the middle must not decide otherwise.
+        """
         if self._form is None or self._form[0] is not g:
-            form = inference_form(g, st.batchnorm, st.K * m)
+            form = inference_form(g, st.batchnorm, st.K * st.batch_size)
             if form is not g and self._kept is not None:  # in place: recordings know the addresses
                 for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):
                     old.copy_(new)
@@ -239,7 +250,7 @@ class Engine:
         self._form = None
 
         def step() -> float:
-            with buffers_restored(g):
+            with buffers_restored(g), self._tf32():
                 return raw_learn(
                     g,
                     as_float(x, st.x_range, z_hat.dtype),
@@ -263,7 +274,7 @@ class Engine:
                 if not out_of_memory(error) or coupled or least * self.parts > len(x):
                     raise
             self.parts *= 2
-            release()
+            self._release()
             warnings.warn(
                 f"The device ran out of memory while learning: batches of {n} images are now "
                 f"learned in {self.parts} parts whose gradients are added"
@@ -284,12 +295,28 @@ class Engine:
                 if not out_of_memory(error) or at_once == 1 or crowded:
                     raise
             self.chunk, self.short = at_once // 2, True
-            release()
+            self._release()
             warnings.warn(
                 f"The device ran out of memory while inferring: {self.chunk} images are now taken "
                 f"at once, not {at_once}.",
                 stacklevel=2,
             )
+
+    def _release(self) -> None:
+        """Gives the device what is kept for speed alone: recordings, and cached blocks."""
+        self._recorded.clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def shortage(self) -> dict[str, Any]:
+        """What a lack of memory has changed so far, for a checkpoint."""
+        return {"chunk": self.chunk, "parts": self.parts, "short": self.short}
+
+    def restore(self, shortage: dict[str, Any]) -> None:
+        """Goes on as a run that had run short of memory; a chunk that was asked for stays."""
+        if shortage["short"] and self.compute.chunk is None:
+            self.chunk, self.short = shortage["chunk"], True
+        self.parts = shortage["parts"]
 
 
 def _slices(n: int, chunk: int | None) -> list[slice]:
@@ -303,19 +330,20 @@ def _near(z: Tensor, st: Settings) -> Tensor:
     far = int((~(z.abs() < LIMIT).all(1)).sum())
     got = f"{far} of {len(z)} chains beyond it within {st.K} steps of s = {st.s:g}"
     rule = f"must stay finite and below {LIMIT:g} in every coordinate"
-    remedy = f"Try a smaller s, for example {st.s / 3:.2g}, or a larger sigma than {st.sigma:g}."
+    remedy = (
+        f"Try a smaller s, for example {st.s / 3:.2g}, or a larger sigma than {st.sigma:g}; or a "
+        f"smaller lr than {st.lr:g}, if learning came before."
+    )
     checks.require(far == 0, "z", rule, got, remedy, FloatingPointError)
     return z
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left."""
+    """Whether the device, or the machine, had no memory left; also while a graph was recorded,
+    whose own end then fails on top of it.
+    """
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-
-
-def release() -> None:
-    """Gives cached blocks back to the device."""
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True
+    return error.__context__ is not None and out_of_memory(error.__context__)

@@ -22,6 +22,8 @@ from mcmcot_lite.world import ALONE, World
 
 __all__ = ["check_trainable", "learn", "raw_learn"]
 
+LEAST = 1e-3  # a scale of losses that began at 65,536: halved by 26 steps that all overflowed
+
 
 @torch.inference_mode(False)
 def learn(
@@ -141,6 +143,9 @@ def raw_learn(
     else:
         scaler.step(optimiser)
         scaler.update()
+        got, remedy = "NaN or infinity, step after step", "Try a smaller lr, or precision='fp32'."
+        ok, rule = scaler.get_scale() >= LEAST, "must have finite gradients"
+        checks.require(ok, "g", rule, got, remedy, FloatingPointError)
     return 2 * sigma**2 * (value - prior) / max(1.0, pixels)
 
 

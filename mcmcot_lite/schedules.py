@@ -21,11 +21,11 @@ A run can stop after any batch and go on from its :class:`State`, to the same bi
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import fmean
 from typing import NamedTuple
 
@@ -47,10 +47,14 @@ __all__ = [
     "Stage",
     "State",
     "batches_in",
+    "check_sound",
     "iterations",
+    "named",
     "printed",
     "released",
 ]
+
+SOME = 2  # chains whose images are looked at before a state is trusted
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,12 +236,12 @@ def iterations(run: Run) -> Iterator[Iteration | None]:
     """
     now, st = run.state, run.settings
     while now.k <= st.iterations:
-        for stage in list(SCHEDULE[st.schedule](st, now.k))[now.stage :]:
+        for stage in islice(SCHEDULE[st.schedule](st, now.k), now.stage, None):
             if now.batch == 0:
                 _begin(run, stage)
             batches = now.order.tensor_split(_parts(run, stage))  # sizes differ by at most 1
             for i in batches[now.batch :]:
-                with _named(now.k):
+                with named(now.k, st):
                     stage.work(run, i)
                 now.batch += 1
                 yield None
@@ -248,13 +252,19 @@ def iterations(run: Run) -> Iterator[Iteration | None]:
 def batches_in(run: Run) -> tuple[int, int]:
     """How many batches a whole run has, and how many of them are done."""
     now, st = run.state, run.settings
-    total = done = 0
-    for k in range(1, st.iterations + 1):
-        for i, stage in enumerate(SCHEDULE[st.schedule](st, k)):
-            if (k, i) == (now.k, now.stage):
-                done = total + now.batch
-            total += _parts(run, stage)
-    return total, total if now.k > st.iterations else done
+    a_pass, corrects = -(-run.n // st.batch_size), st.alpha > 0
+
+    def until(k: int) -> int:
+        """In the first k iterations."""
+        if st.schedule == "printed":
+            return 2 * a_pass * k + corrects * (k // st.L)
+        return ((st.L + st.regression) * a_pass + corrects) * k
+
+    total = until(st.iterations)
+    if now.k > st.iterations:
+        return total, total
+    before = islice(SCHEDULE[st.schedule](st, now.k), now.stage)
+    return total, until(now.k - 1) + sum(_parts(run, stage) for stage in before) + now.batch
 
 
 def _parts(run: Run, stage: Stage) -> int:
@@ -263,12 +273,13 @@ def _parts(run: Run, stage: Stage) -> int:
 
 
 @contextmanager
-def _named(k: int) -> Generator[None]:
-    """Context that adds the iteration to the error of diverging numbers."""
+def named(k: int, st: Settings) -> Generator[None]:
+    """Context that adds the iteration and both step sizes to the error of diverging numbers."""
     try:
         yield
     except FloatingPointError as error:
-        raise FloatingPointError(f"Iteration {k}: {error}") from error
+        text = f"Iteration {k}: {error} (This run has s = {st.s:g}, lr = {st.lr:g}.)"
+        raise FloatingPointError(text) from error
 
 
 def _begin(run: Run, stage: Stage) -> None:
@@ -284,8 +295,7 @@ def _begin(run: Run, stage: Stage) -> None:
 def _end(run: Run) -> Iteration:
     """After the last stage: the iteration, and the state at the start of the next one."""
     now, gather = run.state, run.world.gather
-    with _named(now.k):
-        _check_learned(run.g, now.z_hat[:2], fmean(now.errors))
+    check_sound(run)
     inferred = now.z_hat if now.inferred is None else now.inferred
     latents = gather(inferred, run.n), gather(now.z_hat, run.n)
     done = Iteration(now.k, *latents, now.z, now.T, fmean(now.errors), now.seconds)
@@ -293,12 +303,20 @@ def _end(run: Run) -> Iteration:
     return done
 
 
-def _check_learned(g: nn.Module, z_hat: Tensor, mse: float) -> None:
-    """The loss was finite before the last learning step, and g still returns numbers after it."""
+def check_sound(run: Run) -> None:
+    """A run can go on from here: weights, chains and the images of some chains are finite.
+
+    Raises:
+        FloatingPointError: not so, in one process at least. With the iteration and the step sizes.
+    """
+    now, g = run.state, run.g
     with torch.no_grad(), frozen(g):
-        ok = math.isfinite(mse) and bool(torch.isfinite(g(z_hat)).all())
-    got, remedy = f"mse {mse:g}, then NaN or infinite images", "Try a smaller lr."
-    checks.require(ok, "g", "must stay finite while it learns", got, remedy, FloatingPointError)
+        numbers = [g(now.z_hat[:SOME]), now.z_hat, *g.state_dict().values()]
+        finite = torch.stack([torch.isfinite(v).all() for v in numbers]).all()
+    ok = not run.world.any(not bool(finite), now.z_hat.device)
+    rule, got = "must stay finite while it learns", "NaN or infinity in weights, images or chains"
+    with named(now.k, run.settings):
+        checks.require(ok, "g", rule, got, "Try a smaller lr.", FloatingPointError)
 
 
 def normal(*shape: int, like: Tensor, rng: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.schedules import Run, State
 from mcmcot_lite.transport import TransportMap
 
-__all__ = ["Progress", "fingerprint", "restore", "snapshot"]
+__all__ = ["Progress", "fingerprint", "restore", "snapshot", "snapshot_bytes"]
 
 FORMAT = 1
 PLAIN = ("k", "stage", "batch", "errors", "seconds")  # of the state
@@ -51,6 +51,7 @@ def snapshot(run: Run, progress: Progress, images: int) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "g": run.g.state_dict(),
         "optimiser": run.optimiser.state_dict(),
+        "shortage": run.engine.shortage(),
         "scaler": {} if run.engine.scaler is None else run.engine.scaler.state_dict(),
         "z_hat": gather(now.z_hat, run.n),
         "inferred": None if now.inferred is None else gather(now.inferred, run.n),
@@ -76,7 +77,7 @@ def restore(run: Run, data: dict[str, Any], images: int) -> Progress:
     _check_same(run, data, images)
     st, device = run.settings, run.state.z_hat.device
     run.g.load_state_dict(data["g"])
-    run.optimiser.load_state_dict(data["optimiser"])
+    _restore_optimiser(run, data["optimiser"])
     if run.engine.scaler is not None and data["scaler"]:
         run.engine.scaler.load_state_dict(data["scaler"])
 
@@ -99,6 +100,7 @@ def restore(run: Run, data: dict[str, Any], images: int) -> Progress:
         **data["at"],
     )
     if data["device"] == device.type:
+        run.engine.restore(data.get("shortage", run.engine.shortage()))
         run.rng.set_state(data["rng"])
         torch.set_rng_state(data["global_rng"])
         if data["cuda_rng"] is not None:
@@ -107,6 +109,29 @@ def restore(run: Run, data: dict[str, Any], images: int) -> Progress:
         at = data["at"]
         run.rng.manual_seed(zlib.crc32(repr((st.K, at["k"], at["stage"], at["batch"])).encode()))
     return Progress(list(data["history"]), data["seconds"])
+
+
+def _restore_optimiser(run: Run, saved: dict[str, Any]) -> None:
+    """Adam's state; how it computes stays what suits this device, and so does the memory layout.
+
+    A fused step pairs the entries of a weight and its moments by their place in memory.
+    """
+    own = [group.get("fused") for group in run.optimiser.param_groups]
+    run.optimiser.load_state_dict(saved)
+    for group, fused in zip(run.optimiser.param_groups, own, strict=True):
+        group["fused"] = fused
+    for p, state in run.optimiser.state.items():
+        for name, value in state.items():
+            if name != "step" and isinstance(value, Tensor) and value.shape == p.shape:
+                state[name] = torch.empty_like(p).copy_(value)
+
+
+def snapshot_bytes(run: Run) -> int:
+    """About what a checkpoint of the run takes on the disk, between an inference and the next."""
+    weights = sum(v.numel() * v.element_size() for v in run.g.state_dict().values())
+    learned = sum(p.numel() * p.element_size() for p in run.g.parameters() if p.requires_grad)
+    latents = 3 * run.state.z.numel() * run.state.z.element_size()  # chains, inferred, targets
+    return weights + 2 * learned + latents + 5 * 8 * run.n  # order, potentials, the map
 
 
 def _check_same(run: Run, data: dict[str, Any], images: int) -> None:

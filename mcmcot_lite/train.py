@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import signal
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +27,18 @@ from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.memory import chosen_chunk
-from mcmcot_lite.schedules import Iteration, Run, State, batches_in, iterations, normal
+from mcmcot_lite.schedules import (
+    Iteration,
+    Run,
+    State,
+    batches_in,
+    check_sound,
+    iterations,
+    normal,
+)
 from mcmcot_lite.settings import Settings, check_inside
 from mcmcot_lite.signals import Stop, Stopped, listening
-from mcmcot_lite.snapshot import Progress, fingerprint, restore, snapshot
+from mcmcot_lite.snapshot import Progress, fingerprint, restore, snapshot, snapshot_bytes
 from mcmcot_lite.world import ALONE, World
 
 __all__ = ["Callback", "Fit", "fit", "history_row", "reconstruct"]
@@ -164,6 +174,7 @@ def _new_run(
         batch = -(-n // -(-n // st.batch_size))
         rows, low = -(-batch // world.size), LOW.get(engine.precision, engine.dtype)
         engine.chunk = chosen_chunk(g, rows, tuple(x.shape[1:]), st, x.device, low)
+    engine.lay_out(g)
     fused = {"fused": True} if x.device.type == "cuda" else {}
     adam = torch.optim.Adam(g.parameters(), lr=st.lr, betas=st.betas, **fused)
     return Run(g, x, mask, n, st, rng, adam, engine, state, world)
@@ -213,12 +224,29 @@ class _Saver:
         is found before any work is done.
         """
         loaded = self.folder.load()
+        self._agree(loaded)
+        if self.run.world.first:
+            self.folder.check_room(snapshot_bytes(self.run))
         self.run.world.wait()  # before process 0 writes one
         if loaded is not None:
             return restore(self.run, loaded[0], self.images)
         progress = Progress([])
         self._save(progress)
         return progress
+
+    def _agree(self, loaded: tuple[dict[str, Any], Path] | None) -> None:
+        """All processes have read the same file."""
+        world, name = self.run.world, "no checkpoint" if loaded is None else loaded[1].name
+        stamp = -1 if loaded is None else zlib.crc32(loaded[1].read_bytes()[-64:])  # its SHA-256
+        mine = torch.tensor([stamp], device=self.run.state.z_hat.device)
+        first = mine.clone()
+        world.share(first)
+        if world.any(bool(first != mine), mine.device):
+            rule, got = (
+                "must show all processes the same checkpoint",
+                f"{name} in process {world.rank}",
+            )
+            raise checks.fail("out", rule, got, "Use a folder that all of them see.", RuntimeError)
 
     def __call__(self, progress: Progress, *, end: bool) -> None:
         """After a batch or an iteration."""
@@ -234,6 +262,7 @@ class _Saver:
             raise Stopped(text + "The same call goes on from there.", number)
 
     def _save(self, progress: Progress) -> None:
+        check_sound(self.run)  # what is stored can be gone on with
         data = snapshot(self.run, progress, self.images)
         if self.run.world.first:
             self.folder.save(data)

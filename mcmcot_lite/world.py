@@ -18,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mcmcot_lite import checks
+
 __all__ = ["ALONE", "World", "WorldError", "joined", "several"]
 
 
@@ -57,8 +59,9 @@ class World:
         kinds: dict[torch.dtype, list[Tensor]] = {}
         for t in tensors:
             kinds.setdefault(t.dtype, []).append(t)
-        for group in kinds.values():
-            flat = torch.cat([t.reshape(-1) for t in group])
+        # All memory first: who runs short of it between two messages could not try again.
+        flats = [torch.cat([t.reshape(-1) for t in group]) for group in kinds.values()]
+        for flat, group in zip(flats, kinds.values(), strict=True):
             with self._talking():
                 dist.all_reduce(flat)
             begin = 0
@@ -134,6 +137,9 @@ def joined(device: str) -> Generator[World]:
         return
     rank, size, local = (int(os.environ[name]) for name in names)
     if device == "cuda":
+        there = torch.cuda.device_count()
+        rule, got = "must not exceed the GPUs of a machine", f"{local + 1} or more for {there}"
+        checks.require(local < there, "nproc_per_node", rule, got, f"Use {there}.")
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:

@@ -75,6 +75,11 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}")
 print(f"device: {DEVICE}, fast mode: {FAST}")
 """
+MODE = """\
+MODE = "look"  # @param ["look", "quick", "full"]
+MODE = os.environ.get("MCMCOT_MODE", MODE)
+print(f"mode: {MODE} (look: stored results; quick: a run of minutes; full: a run of hours)")
+"""
 GPU_WARNING = """\
 if DEVICE == "cpu":
     print("No GPU. On Colab: Runtime > Change runtime type > T4 GPU, then run this cell again.")
@@ -143,8 +148,9 @@ class Notebook:
         self.flush()
         setup = SETUP.replace("@REPOSITORY@", self.book.repository).replace("@RELEASE@", RELEASE)
         setup = setup.replace("@NAME@", self.book.repository.rsplit("/", 1)[1])
-        if (self.page.meta.get("colab") or {}).get("gpu"):
-            setup += GPU_WARNING
+        wants = self.page.meta.get("colab") or {}
+        setup += MODE if wants.get("modes") else ""
+        setup += GPU_WARNING if wants.get("gpu") else ""
         self.add_code(setup, {"cellView": "form", "tags": ["nbval-ignore-output"]})
 
     def cell_id(self, source: str) -> str:

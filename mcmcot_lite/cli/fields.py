@@ -25,6 +25,8 @@ OWN = {  # what of a Preset is an option, besides its settings and compute
     "seed": "of all that is drawn",
 }
 NONE = ("none", "all")  # words for None
+# torchrun takes --n, --s and --d for its own --nnodes, --standalone and the like, cut short.
+ALSO = {"n": "--images", "s": "--step", "d": "--latents"}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _add(group: Any, name: str, hint: Any, text: str) -> None:
     spelled = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]))
+    spelled += [ALSO[name]] if name in ALSO else []
     text = text.replace("%", "%%")
     if hint is bool:
         group.add_argument(

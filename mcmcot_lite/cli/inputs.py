@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -10,7 +12,7 @@ from mcmcot_lite import checks, data
 from mcmcot_lite.data import ImageSet
 from mcmcot_lite.presets import Preset
 
-__all__ = ["device_of", "images_of", "real", "whole"]
+__all__ = ["device_of", "free_memory", "images_of", "real", "whole"]
 
 
 def whole(name: str, word: str, minimum: int = 1) -> int:
@@ -40,6 +42,19 @@ def device_of(word: str) -> torch.device:
     ok = kind != "cuda" or there
     checks.require(ok, "device", "must be there", "'cuda' without a GPU", "Use auto or cpu.")
     return torch.device("cuda" if there and kind != "cpu" else "cpu")
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that a run can have on its device; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    with suppress(OSError, ValueError):  # Linux alone tells what it could give
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        kilobytes = {
+            name: int(rest.split()[0]) for name, _, rest in (v.partition(":") for v in lines)
+        }
+        return kilobytes.get("MemAvailable", 0) << 10 or None
+    return None
 
 
 def images_of(run: Preset, args: argparse.Namespace, *, progress: bool = False) -> ImageSet:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.checkpoint import write_whole
+from mcmcot_lite.checkpoint import expanded, write_whole
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.schedules import Iteration
@@ -81,7 +81,7 @@ def save(x: Tensor, columns: int, path: Path) -> None:
 
 def png_path(name: str, value: str) -> Path:
     """A path that ends in .png."""
-    path = Path(value).expanduser()
+    path = expanded(name, value)
     ok = path.suffix.lower() == ".png" and not path.is_dir()
     checks.require(ok, name, "must name a file that ends in .png", repr(value), "Try out.png.")
     return path
@@ -109,10 +109,10 @@ def summary(g: nn.Module, x: Tensor, step: Iteration, st: Settings, path: Path) 
     left, middle, right = figure.subplots(1, 3)
     samples = decoded(g, prior_latents(ROWS * COLUMNS, step.z_hat.shape[1]))
     x = as_float(x[: ROWS * COLUMNS // 2], st.x_range, torch.float32)
-    shown = pairs(x, decoded(g, step.z_hat[: len(x)]))
+    shown = pairs(x, decoded(g, step.inferred[: len(x)]))
     _grid(left, unit(samples, st.x_range), "samples of the prior")
-    _grid(middle, unit(shown, st.x_range), "images, each before its reconstruction")
-    _histogram(right, step.z_hat)
+    _grid(middle, unit(shown, st.x_range), "images, each before g of its inferred latents")
+    _histogram(right, step)
     title = f"iteration {step.k}: mse {step.mse:.4f}"
     figure.suptitle(f"{title}, transport cost {step.T.primal:.3g}" if step.T else title)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,13 +127,18 @@ def _grid(ax: Any, x: Tensor, title: str) -> None:
     ax.set_axis_off()
 
 
-def _histogram(ax: Any, z_hat: Tensor) -> None:
-    """All coordinates of the chains, against N(0, 1)."""
-    values = z_hat.detach().flatten().float().cpu().numpy()
+def _histogram(ax: Any, step: Iteration) -> None:
+    """All coordinates of the latents, inferred and corrected, against N(0, 1)."""
     v = np.linspace(-4, 4, 201)
-    outside = float((np.abs(values) > 4).mean())
-    ax.hist(values, bins=80, range=(-4, 4), density=True, color="#56B4E9")
+    clouds = {"inferred": step.inferred} | ({"corrected": step.z_hat} if step.T else {})
+    styles: list[dict[str, Any]] = [{"color": "#56B4E9"}, {"color": "#D55E00", "histtype": "step"}]
+    told: list[str] = []
+    for (name, z), style in zip(clouds.items(), styles, strict=False):
+        values = z.detach().flatten().float().cpu().numpy()
+        outside = float((np.abs(values) > 4).mean())
+        ax.hist(values, bins=80, range=(-4, 4), density=True, label=name, **style)
+        told.append(f"{name}: variance {values.var():.2f}, {outside:.1%} beyond 4")
     ax.plot(v, np.exp(-(v**2) / 2) / math.sqrt(2 * math.pi), color="black", lw=1.5, label="N(0, 1)")
     ax.set(xlim=(-4, 4), xlabel="latent coordinates", ylabel="density")
-    ax.set_title(f"mean {values.mean():.2f}, variance {values.var():.2f}, {outside:.1%} outside")
+    ax.set_title("\n".join(told))
     ax.legend(frameon=False)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite import train as library
-from mcmcot_lite.checkpoint import Checkpoints, write_whole
+from mcmcot_lite.checkpoint import Checkpoints, expanded, write_whole
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.folder import Folder, device_name, preset_from, versions
 from mcmcot_lite.cli.inputs import device_of, images_of, whole
@@ -125,7 +125,7 @@ def reconstruct(args: argparse.Namespace) -> None:
 def evaluate(args: argparse.Namespace) -> None:
     """The command: numbers, printed and stored."""
     began, seed = time.perf_counter(), whole("seed", args.seed, 0)
-    n = None if args.n is None else whole("n", args.n)
+    n = None if args.n is None else whole("n", args.n, 2)
     judge = None if args.judge is None else whole("judge", args.judge, 0)
     run = _opened(args)
     n = min(len(run.z_hat), MOST) if n is None else run.count(n)
@@ -147,7 +147,7 @@ def evaluate(args: argparse.Namespace) -> None:
         "date": now(),
         "seconds": time.perf_counter() - began,
     }
-    to = run.folder.path / "evaluate.json" if args.json is None else Path(args.json).expanduser()
+    to = run.folder.path / "evaluate.json" if args.json is None else expanded("json", args.json)
     with write_whole(to) as file:
         file.write(json.dumps(found, indent=1).encode() + b"\n")
     print(

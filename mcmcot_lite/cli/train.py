@@ -17,8 +17,9 @@ from mcmcot_lite import checks
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.fields import changed
 from mcmcot_lite.cli.folder import Folder, device_name, made, preset_from, versions
-from mcmcot_lite.cli.inputs import device_of, images_of, real
+from mcmcot_lite.cli.inputs import device_of, free_memory, images_of, real
 from mcmcot_lite.cli.log import now
+from mcmcot_lite.memory import predict_memory
 from mcmcot_lite.presets import Preset, find, preset
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.signals import Stopped
@@ -46,12 +47,12 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
             work.fit()
             return
         with folder.writing():
-            before = folder.texts()
+            before, saved = folder.texts(), folder.checkpoints.files()
             work.begin()
             try:
                 done = work.fit()
             except (TypeError, ValueError, RuntimeError):
-                if work.last is None:  # refused: nothing was done
+                if folder.checkpoints.files() == saved:  # refused: nothing was done
                     folder.restore(before)
                 raise
             work.end(done)
@@ -95,6 +96,7 @@ class _Training:
         self.images = images_of(run, self.args, progress=self.args.progress and first)
         rng = torch.Generator().manual_seed(run.seed)
         self.g: nn.Module = run.network(rng).to(self.device)
+        torch.manual_seed(run.seed)  # of what a network draws by itself, such as dropout
         on_cpu = self.device.type == "cpu"
         self.rng = rng if on_cpu else torch.Generator(self.device).manual_seed(run.seed)
         self.before, self.seconds, self.began = 0, 0.0, 0.0
@@ -129,12 +131,28 @@ class _Training:
             f"on {device_name(self.device)}\n{run.settings.describe()}",
             flush=True,
         )
+        self._tell_memory()
         if loaded is not None and self.before < run.settings.iterations:
             print(f"Going on in {folder.path} after iteration {self.before}.", flush=True)
+        shelf = folder.path / "pictures"
+        free = not shelf.exists() or shelf.is_dir() or not self.args.pictures
+        remedy = "Move it away, or use --no-pictures."
+        checks.require(free, "pictures", "must be a folder", f"the file {shelf}", remedy)
         if self.args.pictures and not pictures.have_matplotlib():
             self.args.pictures = False
             text = "matplotlib is missing; pip install 'mcmcot-lite[figures]'"
             print(f"No pictures: {text}.", file=sys.stderr, flush=True)
+
+    def _tell_memory(self) -> None:
+        """What the run will take, and whether that is there."""
+        run, own = self.preset, self.world.count(len(self.images))
+        shape, free = tuple(self.images.x.shape[1:]), free_memory(self.device)
+        told = predict_memory(self.g, own, shape, run.settings, run.compute, device=self.device)
+        there = "" if free is None else f" of {free >> 20:,} MiB free"
+        print(f"Memory it will take: {told}{there}", flush=True)
+        if free is not None and told.total > free:
+            text = "warning: more memory than is free; try a smaller --batch-size or --width."
+            print(text, file=sys.stderr, flush=True)
 
     def fit(self) -> Fit:
         """Runs it."""
@@ -165,11 +183,15 @@ class _Training:
         """After an iteration, in the first process."""
         row = history_row(step, self.seconds + perf_counter() - self.began)
         self.last = step
-        self.folder.log.add("iteration", **row)
-        if step.T is not None:
-            picture = self._picture()
-            costs = {name: row[name] for name in ("ot_cost", "ot_dual", "removed", "ot_converged")}
-            self.folder.log.add("correction", k=row["k"], **costs, **picture)
+        try:
+            self.folder.log.add("iteration", **row)
+            if step.T is not None:
+                names = ("ot_cost", "ot_dual", "removed", "ot_converged")
+                costs = {name: row[name] for name in names}
+                self.folder.log.add("correction", k=row["k"], **costs, **self._picture())
+        except OSError as error:  # the run is worth more than its log, which can be made again
+            text = f"warning: iteration {step.k} is not in the log or has no picture: {error}"
+            print(" ".join(text.split()), file=sys.stderr, flush=True)
 
     def _picture(self) -> dict[str, Any]:
         """Draws the last iteration; its path in the folder, if there is one."""
@@ -191,5 +213,6 @@ class _Training:
         self.folder.log.add("end", date=now(), **row)
         print(
             f"Finished {len(done.history)} iterations in {done.seconds:.0f} s: mse "
-            f"{row['mse']:.4f}, latents of variance {row['latent_var']:.2f}. In {self.folder.path}"
+            f"{row['mse']:.4f}, latents of variance {row['latent_var']:.2f} (the prior has 1). In "
+            f"{self.folder.path}"
         )

@@ -86,7 +86,13 @@ class CelebAReader:
             if kept is not None:
                 return kept
         x, skipped = decode_all(
-            album, names, size=SIZE, crop=CROP, skip_broken=self.skip_broken, progress=self.progress
+            album,
+            names,
+            size=SIZE,
+            crop=CROP,
+            skip_broken=self.skip_broken,
+            progress=self.progress,
+            sizes=((178, 218), (SIZE, SIZE)),  # aligned as published, or prepared
         )
         if store is not None and not skipped:
             _write_store(store, x, album.fingerprint(names))

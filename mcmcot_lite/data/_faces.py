@@ -32,6 +32,7 @@ __all__ = ["Album", "decode_all", "image_folder", "open_album"]
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LARGEST = 64 << 20  # bytes of one compressed image: more is no photograph but a mistake or a trap
 WORKERS = 8  # threads: Pillow decodes outside Python's global lock
+Sizes = Sequence[tuple[int, int]]
 BAR_FROM = 2_000  # images: below, decoding takes about a second
 
 
@@ -103,11 +104,14 @@ def open_album(path: Path) -> Generator[Album]:
         )
 
 
-def _decode(data: bytes, size: int, crop: int) -> NDArray[np.uint8]:
+def _decode(data: bytes, size: int, crop: int, sizes: Sizes) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as file:
         image = file.convert("RGB")
+    if sizes and image.size not in sizes:
+        wanted = " or ".join(f"{w} x {h}" for w, h in sizes)
+        raise ValueError(f"{image.size[0]} x {image.size[1]} pixels, not {wanted}")
     if image.size != (size, size):
         w, h = image.size
         side = min(crop, w, h)
@@ -118,9 +122,19 @@ def _decode(data: bytes, size: int, crop: int) -> NDArray[np.uint8]:
 
 
 def decode_all(
-    album: Album, names: Sequence[str], *, size: int, crop: int, skip_broken: bool, progress: bool
+    album: Album,
+    names: Sequence[str],
+    *,
+    size: int,
+    crop: int,
+    skip_broken: bool,
+    progress: bool,
+    sizes: Sizes = (),
 ) -> tuple[torch.Tensor, int]:
-    """Decodes images: (uint8 tensor (n, 3, size, size), how many were skipped)."""
+    """Decodes images: (uint8 tensor (n, 3, size, size), how many were skipped).
+
+    ``sizes``: the (width, height) that they may have; () allows any.
+    """
     from tqdm import tqdm
 
     if not names:
@@ -134,7 +148,7 @@ def decode_all(
 
     def work(i: int) -> str:
         try:
-            out[i] = _decode(album.read(names[i]), size, crop)
+            out[i] = _decode(album.read(names[i]), size, crop, sizes)
         except MemoryError:
             raise
         except Exception as error:  # Pillow and zipfile raise many kinds for a damaged image

@@ -198,11 +198,11 @@ def _find(
 
 def _not_found(source: Source, split: str, looked: Sequence[Place], why: str) -> FileNotFoundError:
     where = ", ".join(map(str, looked))
-    by_hand = "".join(f" {r.urls[0]} ({amount(r.size)})" for r in source.files[split])
+    by_hand = ", ".join(f"{r.urls[0]} as {r.name} ({amount(r.size)})" for r in source.files[split])
     folder = cache_folder() / source.name
     return FileNotFoundError(
         f"{source.name} ({split}) was not found in {where}. {why} "
         f"Or put {source.local} into one of these folders"
-        + (f", or download by hand into {folder}:{by_hand}." if by_hand else ".")
+        + (f", or download by hand into {folder}: {by_hand}." if by_hand else ".")
         + f" See {source.page}; licence: {source.licence}."
     )

@@ -20,6 +20,7 @@ from mcmcot_lite import cli
 from mcmcot_lite.cli import main
 from mcmcot_lite.cli.log import Log
 from mcmcot_lite.lock import locked
+from mcmcot_lite.world import WorldError
 
 module = importlib.import_module("mcmcot_lite.cli.train")
 
@@ -271,3 +272,68 @@ def test_the_command_line_is_no_part_of_the_package():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert cli.__all__ == ["main"]
+
+
+@pytest.mark.parametrize(("free", "ending"), [(None, ")"), (1 << 40, "of 1,048,576 MiB free")])
+def test_memory_is_told_before_the_run(free, ending, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mcmcot_lite.cli.train.free_memory", lambda _: free)
+    train(tmp_path / "run", iterations=1)
+    out, err = capsys.readouterr()
+    line = next(line for line in out.splitlines() if line.startswith("Memory it will take: "))
+    assert line.endswith(ending)
+    assert "warning" not in err
+
+
+def test_too_little_memory_is_said_before_the_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("mcmcot_lite.cli.train.free_memory", lambda _: 1000)
+    train(tmp_path / "run", iterations=1)
+    assert (
+        "warning: more memory than is free; try a smaller --batch-size" in capsys.readouterr().err
+    )
+
+
+def test_a_file_where_pictures_go_is_found_before_the_run(tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pictures").touch()
+    line = [word for word in words(tmp_path / "run") if word != "--no-pictures"]
+    assert main(line) == 2
+    assert "error: pictures must be a folder; got the file" in capsys.readouterr().err
+    assert not list((tmp_path / "run").glob("checkpoint-*"))
+
+
+def test_a_picture_or_log_that_cannot_be_written_costs_only_itself(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mcmcot_lite.cli.pictures.summary", full)
+    line = [word for word in words(tmp_path / "run") if word != "--no-pictures"]
+    assert main(line) == 0
+    assert "warning: iteration 1 is not in the log or has no picture" in capsys.readouterr().err
+    assert iterations(tmp_path / "run") == [1, 2, 3]
+    assert len(last(tmp_path / "run")["history"]) == 3
+
+
+def test_a_run_that_lost_a_process_after_a_checkpoint_keeps_what_was_asked(tmp_path, monkeypatch):
+    train(tmp_path / "run", iterations=1)
+
+    def lost(self):
+        module.fit(  # a checkpoint of the longer run is written, then a process dies
+            self.g, self.images.x, self.preset.settings, rng=self.rng, progress=False,
+            compute=self.preset.compute, out=self.folder.path, every=0,
+        )  # fmt: skip
+        raise WorldError("another process does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module._Training, "fit", lost)
+        assert main(words(tmp_path / "run", iterations=2)) == 1
+    assert main(["train", "--out", str(tmp_path / "run"), "--no-progress", "--no-pictures"]) == 0
+    assert iterations(tmp_path / "run") == [1, 2]
+
+
+def test_two_equal_commands_leave_equal_global_generators(tmp_path):
+    for name in ("a", "b"):
+        torch.manual_seed(len(name))
+        torch.rand(3)
+        train(tmp_path / name, iterations=1)
+    a, b = last(tmp_path / "a"), last(tmp_path / "b")
+    assert torch.equal(a["global_rng"], b["global_rng"])

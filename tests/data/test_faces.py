@@ -329,3 +329,14 @@ def test_unwritable_store_costs_only_time(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("MCMCOT_CACHE", str(tmp_path / "file"))
     with pytest.warns(UserWarning, match="could not be kept"):
         assert len(data.celeba(root=tmp_path)) == 1
+
+
+@pytest.mark.parametrize("size", [(20, 20), (1000, 30), (64, 65), (218, 178)])
+def test_celeba_of_another_size_is_named_or_skipped(size: tuple[int, int], tmp_path: Path) -> None:
+    files = faces(1, 2) | {"000003.jpg": encoded(picture(*size), "JPEG")}
+    make_zip(tmp_path / "img_align_celeba.zip", files)
+    rule = rf"'000003.jpg' \(.*{size[0]} x {size[1]} pixels, not 178 x 218 or 64 x 64"
+    with pytest.raises(ValueError, match=rule):
+        data.celeba(root=tmp_path, download=False)
+    with pytest.warns(UserWarning, match="1 of 3 images"):
+        assert len(data.celeba(root=tmp_path, download=False, skip_broken=True)) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import warnings
 
@@ -339,3 +340,18 @@ def test_exploding_latents_stop_the_run():
         FloatingPointError, match=r"Iteration \d: z must stay finite.*s = 0\.1.*smaller s"
     ):
         fit(g, torch.rand(5, 4), st, rng=seeded(), progress=False)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler itself
+@pytest.mark.skipif(shutil.which("g++") is None, reason="on a CPU it needs a C++ compiler")
+def test_a_compiled_network_makes_the_same_run():
+    """Also when it learns in between, and for batches whose sizes differ by one."""
+    x = torch.rand(39, 1, 28, 28, generator=seeded())
+    st = settings(d=3, s=0.02, K=60, batch_size=20, iterations=2)  # long enough to be folded
+    plain, compiled = (
+        train(st, mnist_generator(3, width=0.02, rng=seeded()), x, compute=Compute(compile=choice))
+        for choice in (False, True)
+    )
+    assert torch.allclose(plain.z_hat, compiled.z_hat, atol=1e-4)
+    assert compiled.history[-1]["mse"] == pytest.approx(plain.history[-1]["mse"], rel=1e-4)

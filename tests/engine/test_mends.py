@@ -1,0 +1,266 @@
+"""What once went wrong in long runs, each in the smallest form that showed it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+from engine.test_engine import Small
+from engine.test_resume import stopped_after, train
+from helpers import SHAPE, images, net, same_runs, seeded, settings
+from torch import nn
+
+from mcmcot_lite import Compute, checkpoint, fit, mnist_generator, schedules
+from mcmcot_lite.checkpoint import Checkpoints, as_folder, read_checkpoint
+from mcmcot_lite.density import raw_score
+from mcmcot_lite.engine import Engine, out_of_memory
+from mcmcot_lite.frozen import frozen
+from mcmcot_lite.learning import raw_learn
+from mcmcot_lite.schedules import SCHEDULE, Run, State, batches_in
+from mcmcot_lite.train import _Saver
+from mcmcot_lite.world import World
+
+SQUARE = (1, 28, 28)
+
+
+def faces(n=20):
+    return torch.rand(n, *SQUARE, generator=seeded())
+
+
+def conv(seed=0):
+    return mnist_generator(3, width=0.02, rng=seeded(seed))
+
+
+# ---- going on
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("batches", [1, 2, 5, 6])
+def test_a_batch_that_is_one_smaller_does_not_decide_how_inference_is_done(
+    batches, masked, tmp_path, monkeypatch
+):
+    """K times the batch was 1,000 for one batch and 990 for the next: folded, and not folded."""
+    st = settings(d=3, s=0.02, K=10, batch_size=100, iterations=2, L2=1)
+    x = faces(199)
+    mask = x < 0.7 if masked else None
+    whole = train(None, st, conv(), x, mask=mask)
+    stopped_after(monkeypatch, batches, out=tmp_path, st=st, g=conv(), x=x, mask=mask)
+    assert same_runs(whole, train(tmp_path, st, conv(1), x, mask=mask))
+
+
+def as_from_a_gpu(data):
+    """The optimiser's state as a GPU would have stored it: fused, in another memory layout."""
+    for group in data["optimiser"]["param_groups"]:
+        group["fused"] = True
+    for state in data["optimiser"]["state"].values():
+        for name, value in state.items():
+            if value.ndim == 4:
+                other = torch.channels_last if value.is_contiguous() else torch.contiguous_format
+                state[name] = value.contiguous(memory_format=other)
+    return data
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_adam_goes_on_whatever_the_layout_in_the_file(channels_last, tmp_path, monkeypatch):
+    st, compute = settings(d=3, s=0.02, batch_size=10), Compute(channels_last=channels_last)
+    whole = train(None, st, conv(), faces(), compute=compute)
+    stopped_after(monkeypatch, 9, out=tmp_path, st=st, g=conv(), x=faces(), compute=compute)
+    folder = Checkpoints(tmp_path)
+    folder.save(as_from_a_gpu(folder.load()[0]))
+    assert same_runs(whole, train(tmp_path, st, conv(1), faces(), compute=compute))
+
+
+@pytest.mark.filterwarnings("ignore:The device ran out of memory")
+def test_a_run_that_ran_short_of_memory_goes_on_in_parts(tmp_path, monkeypatch):
+    """With BatchNorm the parts of a learning batch are part of the mathematics."""
+
+    def made(seed):
+        torch.manual_seed(seed)
+        layers = nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Unflatten(1, SHAPE)
+        return Small(6, nn.Sequential(*layers))
+
+    st = settings(batch_size=12, schedule="released", iterations=2, regression=1)
+    whole = train(None, st, made(0))
+    stopped_after(monkeypatch, 3, out=tmp_path, st=st, g=made(0))
+    kept = Checkpoints(tmp_path).load()[0]
+    assert kept["shortage"] == {"chunk": 6, "parts": 2, "short": True}
+    assert same_runs(whole, train(tmp_path, st, made(1)))
+
+
+def test_every_checkpoint_of_a_diverging_run_can_be_gone_on_with(tmp_path, monkeypatch):
+    st = settings(d=3, s=0.02, batch_size=10, schedule="released", lr=1e29, L2=1, regression=1)
+    with pytest.raises(FloatingPointError, match=r"Iteration 1: g must .* lr = 1e\+29"):
+        train(tmp_path, st, conv(), faces())
+    for path in Checkpoints(tmp_path).files():
+        data = read_checkpoint(path)
+        g = conv()
+        g.load_state_dict(data["g"])
+        with torch.no_grad():
+            assert torch.isfinite(g.eval()(data["z_hat"])).all()
+
+
+def test_a_finite_loss_with_infinite_gradients_does_not_train_on_in_fp16():
+    class Scaler:
+        def scale(self, loss):
+            return loss
+
+        def step(self, optimiser):
+            pass  # skipped: gradients overflowed
+
+        def update(self):
+            pass
+
+        def get_scale(self):
+            return 1e-4
+
+    g = net()
+    adam = torch.optim.Adam(g.parameters())
+    with pytest.raises(FloatingPointError, match="g must have finite gradients; got NaN or inf"):
+        raw_learn(g, images(), torch.zeros(23, 2), adam, 0.3, None, scaler=Scaler())
+
+
+def test_processes_that_see_other_checkpoints_are_told(tmp_path):
+    class Far(World):
+        def share(self, *tensors):
+            for t in tensors:
+                t.fill_(-1)  # process 0 found none
+
+        def any(self, flag, device="cpu"):
+            return flag
+
+    saver = object.__new__(_Saver)
+    g = net()
+    adam = torch.optim.Adam(g.parameters())
+    state = State(torch.zeros(23, 2), torch.zeros(23, 2))
+    engine = Engine(Compute(), torch.device("cpu"), torch.float32)
+    saver.run = Run(g, images(), None, 23, settings(), seeded(), adam, engine, state, Far(1, 2))
+    saver._agree(None)
+    train(tmp_path)
+    with pytest.raises(RuntimeError, match="must show all processes the same checkpoint"):
+        saver._agree(Checkpoints(tmp_path).load())
+
+
+# ---- files
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_disk_without_room_for_three_checkpoints_is_found_before_the_run(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 2000))
+    with pytest.raises(OSError, match=r"3 of about \d KiB are needed, 1 KiB are free") as caught:
+        train(tmp_path / "run", callbacks=[calls.append])
+    assert caught.value.errno == errno.ENOSPC
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04 no zip", "text", {"format": 1}, {"g": {}}, [1, 2]],
+    ids=["empty", "broken zip", "text", "no weights", "no format", "list"],
+)
+def test_other_content_with_a_right_sum_is_passed_over(content, tmp_path):
+    train(tmp_path)
+    good, body = Checkpoints(tmp_path).files()[0], io.BytesIO()
+    if isinstance(content, bytes):
+        body.write(content)
+    else:
+        torch.save(content, body)
+    path = good.with_name("checkpoint-0000009999.pt")
+    sum_ = checkpoint.hashlib.sha256(body.getbuffer()).hexdigest().encode()
+    path.write_bytes(body.getvalue() + checkpoint.MARK + sum_)
+    with pytest.raises(ValueError, match=str(path)):
+        read_checkpoint(path)
+    with pytest.warns(UserWarning, match="passed over") as said:
+        assert Checkpoints(tmp_path).load()[1] == good
+    assert f"Going on from {good.name}" in str(said[1].message)
+
+
+def test_what_a_killed_process_left_among_the_pictures_goes(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    left = tmp_path / "pictures" / "000001.png.part"
+    left.touch()
+    train(tmp_path)
+    assert not left.exists()
+
+
+def test_a_home_of_nobody():
+    with pytest.raises(ValueError, match="out must be a path that exists for a known user"):
+        as_folder("out", "~nobodyatall/x")
+
+
+# ---- the schedule
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("schedule", ["printed", "released"])
+def test_batches_are_counted_without_going_through_them(schedule, alpha):
+    extra = {"regression": 2} if schedule == "released" else {}
+    st = settings(schedule=schedule, alpha=alpha, iterations=7, L=3, **extra)
+    state = State(torch.zeros(23, 2), torch.zeros(23, 2))
+    run = Run(net(), images(), None, 23, st, seeded(), None, None, state)
+    places = [
+        (k, i, batch)
+        for k in range(1, st.iterations + 1)
+        for i, stage in enumerate(SCHEDULE[schedule](st, k))
+        for batch in range(schedules._parts(run, stage))
+    ]
+    for done, (state.k, state.stage, state.batch) in enumerate(places):
+        assert batches_in(run) == (len(places), done)
+    state.k, state.stage, state.batch = st.iterations + 1, 0, 0
+    assert batches_in(run) == (len(places), len(places))
+
+
+def test_a_run_without_an_end_begins_at_once():
+    st = settings(schedule="released", iterations=2**31 - 1, L=2**31 - 1, regression=2**31 - 1)
+
+    class Enough(Exception):
+        pass
+
+    class Stops(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g, self.calls = net(), 0
+
+        def forward(self, z):
+            self.calls += 1
+            if self.calls > 40:
+                raise Enough
+            return self.g(z)
+
+    with pytest.raises(Enough):
+        fit(Stops(), images(), st, rng=seeded(), progress=False)
+
+
+# ---- the device
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_small_sigma_stays_inside_the_range_of_sixteen_bits(precision):
+    g, z, x = net(), torch.randn(23, 2, generator=seeded()), images()
+    work = Engine(Compute(precision=precision), torch.device("cpu"), torch.float32)
+    sigma = 1e-3  # residual over sigma^2: a million
+    with frozen(g), work.autocast():
+        low = raw_score(g, z, x, sigma, None)
+    with frozen(g):
+        exact = raw_score(g, z, x, sigma, None)
+    assert torch.isfinite(low).all()
+    assert float((low - exact).abs().mean() / exact.abs().mean()) < 0.02
+
+
+def test_a_lack_of_memory_is_seen_behind_the_error_that_it_causes():
+    def recording():
+        try:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        finally:
+            raise RuntimeError("capture failed")  # as the end of a recording does
+
+    with pytest.raises(RuntimeError, match="capture failed") as caught:
+        recording()
+    assert out_of_memory(caught.value)
+    assert not out_of_memory(RuntimeError("capture failed"))
