@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -221,10 +220,7 @@ def main() -> None:
     rates = {name: rate(a.device, dtype) for name, dtype in kinds.items()}
     record = json.loads(a.out.read_text()) if a.out.exists() else {}
     record[a.device] = {
-        "device": machine.name(a.device),
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **machine.record(a.device),
         "seed": 0,
         "turns": a.turns,
         "matrix_rate": rates,

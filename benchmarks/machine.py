@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from pathlib import Path
 
 import torch
@@ -18,3 +19,13 @@ def name(device: str = "cpu") -> str:
     threads = torch.get_num_threads()
     model = models[0] if models else platform.processor() or platform.machine()
     return f"{model}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def record(device: str = "cpu") -> dict[str, str]:
+    """The machine, the versions and the day, for a JSON file."""
+    return {
+        "device": name(device),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -62,10 +60,7 @@ def main() -> None:
         print(kind, f"MSE {fmean(row['mse'] for row in rows):.5f}, ratio {fmean(ratios):.4f}")
     record = json.loads(a.out.read_text()) if a.out.exists() else {}
     record[a.device] = {
-        "device": machine.name(a.device),
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **machine.record(a.device),
         "n": a.n,
         "width": a.width,
         "judge": JUDGE,

@@ -7,6 +7,7 @@ at once and says so.
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -226,8 +227,9 @@ class Engine:
         """
         if self._form is None or self._form[0] is not g:
             form = inference_form(g, st.batchnorm, st.K * st.batch_size)
-            if form is not g and self.precision in LOW:  # autocast would convert it at each step
-                form = form.to(LOW[self.precision])
+            if form is not g and self.precision in LOW:
+                # Autocast would convert it at each step. A copy: it shares layers with g.
+                form = copy.deepcopy(form).to(LOW[self.precision])
             if form is not g and self._kept is not None:  # in place: recordings know the addresses
                 for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):
                     old.copy_(new)

@@ -304,6 +304,19 @@ def test_a_small_sigma_stays_inside_the_range_of_sixteen_bits(precision):
     assert float((low - exact).abs().mean() / exact.abs().mean()) < 0.02
 
 
+@pytest.mark.parametrize("schedule", ["printed", "released"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_folded_network_in_sixteen_bits_leaves_the_weights_alone(precision, schedule):
+    """The folded copy shares its last layer with g, which once became 16 bits wide itself."""
+    st = settings(d=3, s=0.02, K=60, batch_size=20, iterations=2, schedule=schedule)
+    exact = train(None, st, conv(), faces(40))
+    low = train(None, st, conv(), faces(40), compute=Compute(precision=precision))
+    assert {p.dtype for p in low.g.parameters()} == {torch.float32}
+    assert low.z_hat.dtype == torch.float32
+    assert low.history[-1]["mse"] == pytest.approx(exact.history[-1]["mse"], rel=0.03)
+    assert not torch.equal(low.z_hat, exact.z_hat)
+
+
 def test_a_lack_of_memory_is_seen_behind_the_error_that_it_causes():
     def recording():
         try:
