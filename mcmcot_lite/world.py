@@ -9,10 +9,11 @@ process that most runs have; nothing is sent there.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,6 +22,8 @@ from torch import Tensor
 from mcmcot_lite import checks
 
 __all__ = ["ALONE", "World", "WorldError", "joined", "several"]
+
+T = TypeVar("T")
 
 
 class WorldError(RuntimeError):
@@ -34,10 +37,12 @@ class World:
     Attributes:
         rank: its number, 0 to size - 1. Process 0 writes files and shows progress.
         size: how many there are.
+        local: its number among those on its machine.
     """
 
     rank: int = 0
     size: int = 1
+    local: int = 0
 
     @property
     def first(self) -> bool:
@@ -101,6 +106,19 @@ class World:
             with self._talking():
                 dist.barrier()
 
+    def in_turn(self, work: Callable[[], T]) -> T:
+        """The result of ``work()``, first in one process of each machine, then in the others.
+
+        What the first one stores on the disk the others find there.
+        """
+        done: list[T] = []
+        try:
+            if self.local == 0:
+                done.append(work())
+        finally:  # after an error as well: the others then meet it themselves
+            self.wait()
+        return done[0] if done else work()
+
     @contextmanager
     def _talking(self) -> Generator[None]:
         """Context of a message: says who got no answer."""
@@ -143,6 +161,6 @@ def joined(device: str) -> Generator[World]:
         torch.cuda.set_device(local)
     dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        yield World(rank, size)
+        yield World(rank, size, local)
     finally:
         dist.destroy_process_group()

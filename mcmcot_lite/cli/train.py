@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -95,7 +96,9 @@ class _Training:
 
     def __post_init__(self) -> None:
         run, first = self.preset, self.world.first
-        self.images = images_of(run, self.args, progress=self.args.progress and first)
+        show = self.args.progress and first
+        # The first process of a machine decodes and stores the images, the others read that.
+        self.images = self.world.in_turn(partial(images_of, run, self.args, progress=show))
         rng = torch.Generator().manual_seed(run.seed)
         self.g: nn.Module = run.network(rng).to(self.device)
         torch.manual_seed(run.seed)  # of what a network draws by itself, such as dropout

@@ -122,6 +122,14 @@ def test_a_lost_process_is_reported_and_the_run_goes_on_with_fewer(tmp_path):
         close(got, whole)
 
 
+@pytest.mark.slow
+def test_the_first_process_of_a_machine_works_and_the_others_find_it(tmp_path):
+    shared = {"do": "turns", "path": str(tmp_path / "cache"), "fails": False}
+    assert [r["made"] for r in results(shared, tmp_path / "all", 3)] == [True, False, False]
+    lost = {"do": "turns", "path": str(tmp_path / "none" / "cache"), "fails": True}
+    assert [r["made"] for r in results(lost, tmp_path / "lost", 2)] == ["failed", "failed"]
+
+
 def test_alone():
     x = torch.arange(6.0)
     assert ALONE.rows(x) is not None
@@ -129,6 +137,7 @@ def test_alone():
     ALONE.add(x)
     ALONE.share(x)
     ALONE.wait()
+    assert ALONE.in_turn(lambda: 3) == 3
     assert torch.equal(x, torch.arange(6.0))
     assert ALONE.any(True)
     assert not ALONE.any(False)
