@@ -3,8 +3,9 @@
     python benchmarks/langevin.py                  # this CPU
     python benchmarks/langevin.py --device cuda    # a GPU, each option alone and together
 
-All loops start at the same latents, take K steps for one batch and run in turns in one process; a
-row holds the median over the turns, ratios are medians of the ratios of a turn.
+All loops start at the same latents, take K steps for one batch and run in turns in one process, in
+a random order each turn; a row holds the median over the turns, ratios are medians of the ratios of
+a turn. Ours folds BatchNorm anew in each turn, as a run does after each learning step.
 
 (a) `torch.autograd.grad` of the log-joint each step, PyTorch's defaults, the whole batch at once.
 (b) the same with TF32 off (differs from (a) on a GPU only).
@@ -15,24 +16,37 @@ On a CPU there are two batches for each network, a small one and one on the way 
 2,000, and (a) runs in the chunks of our engine as well: so much of the gain is theirs.
 
 Every row of ours has a Compute; its chunk is the engine's choice. Its latents after K = 50 steps
-are compared with float32's.
+are compared with float32's. The networks have learned a little before, from digits blown up to
+their size, so that the data pull at the latents; how much, says the row "no network", where only
+the prior pulls.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
 import machine
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mcmcot_lite import MLP, Compute, Settings, celeba_generator, mnist_generator, svhn_generator
+from mcmcot_lite import (
+    MLP,
+    Compute,
+    Settings,
+    celeba_generator,
+    data,
+    fit,
+    mnist_generator,
+    svhn_generator,
+)
 from mcmcot_lite.engine import LOW, Engine
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.memory import chosen_chunk
@@ -102,12 +116,38 @@ def without_tf32(work: Callable[[], object]) -> None:
         flag.allow_tf32 = was
 
 
-def ours(engine: Engine, g: nn.Module, x: Tensor, z: Tensor, st: Settings, seed: int = 0) -> Tensor:
-    """The engine's inference, noise drawn on the way."""
-    rng = torch.Generator(x.device).manual_seed(seed)
-    noise = (torch.randn(z.shape, generator=rng, device=z.device) for _ in range(st.K))
+def draws(z: Tensor, K: int) -> Iterator[Tensor]:
+    """The same noise for all."""
+    rng = torch.Generator(z.device).manual_seed(0)
+    return (torch.randn(z.shape, generator=rng, device=z.device) for _ in range(K))
+
+
+def ours(engine: Engine, g: nn.Module, x: Tensor, z: Tensor, st: Settings) -> Tensor:
+    """The engine's inference after a learning step, noise drawn on the way."""
+    engine.weights_changed()
     with engine.running(g):
-        return engine.infer(g, z, x, None, noise, st)
+        return engine.infer(g, z, x, None, draws(z, st.K), st)
+
+
+def without_network(z: Tensor, K: int) -> Tensor:
+    """Where the chains go when only the prior pulls."""
+    for e in draws(z, K):
+        z = z - S**2 / 2 * z + S * e
+    return z
+
+
+def images(shape: Sizes, n: int) -> Tensor:
+    """n digits of MNIST, blown up to this shape; repeated where there are too few."""
+    x = data.mnist5k().images()
+    x = F.interpolate(x, shape[1:], mode="bilinear").expand(-1, shape[0], -1, -1)
+    return (x[torch.arange(n) % len(x)] * 255).byte()
+
+
+def taught(g: nn.Module, d: int, x: Tensor) -> None:
+    """Lets g learn a little: 40 steps of Adam."""
+    st = Settings(d=d, K=5, L2=5, iterations=8, batch_size=len(x), lr=2e-3, alpha=0.0, s=S)
+    fit(g, x, st, rng=torch.Generator(x.device).manual_seed(0), progress=False)
+    g.eval()
 
 
 def rate(device: str, dtype: torch.dtype) -> float:
@@ -131,25 +171,48 @@ def operations(g: nn.Module, d: int, device: str) -> float:
     return 2 * counter.get_total_flops() / 8
 
 
+def in_turns(
+    g: nn.Module, loops: dict[str, Callable[[], object]], a: argparse.Namespace
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Seconds of each loop in each turn, and what failed."""
+    seconds: dict[str, list[float]] = {label: [] for label in loops}
+    failed: dict[str, str] = {}
+    order = random.Random(0)
+    for turn in range(a.turns + 1):
+        for label in order.sample(list(loops), len(loops)):
+            if label in failed:
+                continue
+            g.to(memory_format=torch.contiguous_format)
+            try:
+                wait(a.device)
+                begin = time.perf_counter()
+                loops[label]()
+                wait(a.device)
+            except Exception as error:  # an option that does not work here is a result, too
+                failed[label] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+                continue
+            if turn:  # the first one warms up
+                seconds[label].append(time.perf_counter() - begin)
+    return seconds, failed
+
+
 def row(name: str, n: int, a: argparse.Namespace, rates: dict[str, float]) -> dict[str, object]:
     """One network and batch: everything in turns."""
     make, d, _, _ = NETS[name]
     torch.manual_seed(0)
     g = make().to(a.device)
     with torch.no_grad():
-        for _ in range(5):
-            g(torch.randn(256, d, device=a.device))  # averages of BatchNorm
-        g.eval()
-        x = (g(torch.randn(n, d, device=a.device)) * 255).byte()
-    z, images = torch.randn(n, d, device=a.device), x.float() / 255
+        x = images(tuple(g(torch.zeros(2, d, device=a.device)).shape[1:]), n).to(a.device)
+    taught(g, d, x[:64])
+    z, floats = torch.randn(n, d, device=a.device), x.float() / 255
     K = a.K
     st = Settings(d=d, K=K, s=S, sigma=SIGMA, batch_size=n)
     loops: dict[str, Callable[[], object]] = {
-        "(a)": lambda: usual(g, images, z, K, backward=False),
-        "(c)": lambda: usual(g, images, z, K, backward=True),
+        "(a)": lambda: usual(g, floats, z, K, backward=False),
+        "(c)": lambda: usual(g, floats, z, K, backward=True),
     }
     if a.device == "cuda":
-        loops["(b)"] = lambda: without_tf32(lambda: usual(g, images, z, K, backward=False))
+        loops["(b)"] = lambda: without_tf32(lambda: usual(g, floats, z, K, backward=False))
     engines = {}
     for label, compute in (GPU if a.device == "cuda" else CPU).items():
         engine = engines[label] = Engine(compute, x.device, torch.float32)
@@ -158,31 +221,19 @@ def row(name: str, n: int, a: argparse.Namespace, rates: dict[str, float]) -> di
         loops[f"ours, {label}"] = lambda engine=engine: ours(engine, g, x, z, st)
     chunk = engines["fp32"].chunk or n
     if chunk < n:
-        loops["(a), in our chunks"] = lambda: in_chunks(g, images, z, K, chunk)
-    seconds: dict[str, list[float]] = {label: [] for label in loops}
-    failed: dict[str, str] = {}
-    for turn in range(a.turns + 1):
-        for label, loop in loops.items():
-            if label in failed:
-                continue
-            g.to(memory_format=torch.contiguous_format)
-            try:
-                wait(a.device)
-                begin = time.perf_counter()
-                loop()
-                wait(a.device)
-            except Exception as error:  # an option that does not work here is a result, too
-                failed[label] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
-                continue
-            if turn:  # the first one warms up
-                seconds[label].append(time.perf_counter() - begin)
+        loops["(a), in our chunks"] = lambda: in_chunks(g, floats, z, K, chunk)
+    seconds, failed = in_turns(g, loops, a)
     flop = operations(g, d, a.device)
     long = Settings(d=d, K=50, s=S, sigma=SIGMA, batch_size=n)
     few = 32 if a.device == "cpu" else n
     exact = ours(
         Engine(Compute(precision="fp32"), x.device, torch.float32), g, x[:few], z[:few], long
     )
-    table = {}
+
+    def away(got: Tensor) -> float:
+        return float((got - exact).abs().mean() / exact.std())
+
+    table = {"no network": {"difference_after_50": away(without_network(z[:few], 50))}}
     for label, times in seconds.items():
         if not times:
             table[label] = {"failed": failed[label]}
@@ -197,7 +248,7 @@ def row(name: str, n: int, a: argparse.Namespace, rates: dict[str, float]) -> di
         entry["share_of_matrix_rate"] = speed * flop / rates[low]
         if label.startswith("ours"):
             got = ours(engines[label.removeprefix("ours, ")], g, x[:few], z[:few], long)
-            entry["difference_after_50"] = float((got - exact).abs().mean() / exact.std())
+            entry["difference_after_50"] = away(got)
         table[label] = entry
     print(name, n, {k: {i: round(j, 3) for i, j in v.items() if isinstance(j, float)}
                  for k, v in table.items()}, flush=True)  # fmt: skip
@@ -211,7 +262,7 @@ def main() -> None:
     parser.add_argument("--nets", nargs="+", default=list(NETS), choices=list(NETS))
     parser.add_argument("--batch", type=int, help="images; by default a size for each network")
     parser.add_argument("--K", type=int, default=5)
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--out", type=Path, default=RESULTS / "langevin.json")
     a = parser.parse_args()
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}

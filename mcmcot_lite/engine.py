@@ -243,6 +243,10 @@ class Engine:
             self._form = g, form
         return self._form[1]
 
+    def weights_changed(self) -> None:
+        """To be called when g has learned: the next inference folds it again."""
+        self._form = None
+
     def learn(
         self,
         g: nn.Module,
@@ -258,7 +262,7 @@ class Engine:
 
         Returns the mean squared error before it.
         """
-        self._form = None
+        self.weights_changed()
 
         def step() -> float:
             with buffers_restored(g), self._tf32():
