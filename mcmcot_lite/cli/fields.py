@@ -13,12 +13,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mcmcot_lite import checks
 from mcmcot_lite.engine import Compute
-from mcmcot_lite.presets import Preset
+from mcmcot_lite.presets import DATASETS, Preset
 from mcmcot_lite.settings import Settings
 
 __all__ = ["OWN", "add_options", "changed", "overrides", "value_of"]
 
 OWN = {  # what of a Preset is an option, besides its settings and compute
+    "dataset": f"the images: {', '.join(DATASETS)}",
     "n": "images, the first ones; 'none' takes all",
     "width": "multiplies the hidden sizes of the network; 1 is Table 1",
     "generator": "network of Table 1: mnist, svhn or celeba",
@@ -123,4 +124,4 @@ def changed(base: Preset, args: argparse.Namespace) -> Preset:
         values = {f.name: getattr(old, f.name) for f in fields(cls)}
         parts[name] = cls(**values | overrides(args, cls, list(values)))
     own = {name: getattr(base, name) for name in OWN} | overrides(args, Preset, list(OWN))
-    return Preset(dataset=base.dataset, **own, **parts)
+    return Preset(**own, **parts)

@@ -9,7 +9,9 @@ import pytest
 from mcmcot_lite import Compute, Settings
 from mcmcot_lite.cli.fields import OWN, changed
 from mcmcot_lite.cli.parser import parser
-from mcmcot_lite.presets import NAMES, SIZES, Preset, find, preset
+from mcmcot_lite.data import load
+from mcmcot_lite.data._sources import SOURCES
+from mcmcot_lite.presets import DATASETS, NAMES, SIZES, Preset, find, preset
 
 PRINTED = {  # Section 7.1: n, K, alpha, d
     "mnist": (60_000, 50, 0.5, 30),
@@ -61,7 +63,21 @@ def test_two_sizes():
         find(["mnist-quick"], "t4")
 
 
+def test_data_sets_are_those_of_the_library():
+    assert set(DATASETS) == set(SOURCES)
+    with pytest.raises(ValueError, match="dataset must be one of 'mnist', 'mnist5k'"):
+        asked("--dataset", "mnits")
+
+
+def test_mnist_quick_needs_no_download(monkeypatch, tmp_path):
+    monkeypatch.setenv("MCMCOT_DATA", str(tmp_path))
+    monkeypatch.setenv("MCMCOT_CACHE", str(tmp_path))
+    run = preset("mnist", "quick")
+    assert run.n <= len(load(run.dataset, download=False))
+
+
 WORDS = {
+    "dataset": (["fashion_mnist"], "fashion_mnist"),
     "n": (["17"], 17),
     "width": (["0.5"], 0.5),
     "generator": (["celeba"], "celeba"),

@@ -116,7 +116,7 @@ DIFFERENT = {
     "seed": ({"seed": 1}, "seed: 0 there, 1 here"),
     "width": ({"width": 0.03}, "width: 0.02 there, 0.03 here"),
     "fewer": ({"iterations": 2}, "iterations: 3 there, 2 here"),
-    "data": ({"preset": "mnist-quick"}, "dataset: 'svhn' there, 'mnist' here"),
+    "data": ({"preset": "mnist-quick"}, "dataset: 'svhn' there, 'mnist5k' here"),
 }
 
 
