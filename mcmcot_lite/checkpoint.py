@@ -124,6 +124,40 @@ def as_folder(name: str, value: object) -> Path:
     return path
 
 
+class _Summed:
+    """A file that torch.save writes to piece by piece, with the SHA-256 of all that.
+
+    It keeps the first error of the disk for :meth:`digest`: torch.save must not meet one, or it
+    fails in words of its own.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.sum = file, hashlib.sha256()
+        self.error: OSError | None = None
+
+    def write(self, piece: Any) -> int:
+        if self.error is None:
+            try:
+                self.file.write(piece)
+                self.sum.update(piece)
+            except OSError as error:
+                self.error = error
+        return len(piece)
+
+    def flush(self) -> None:
+        pass  # write_whole does, once
+
+    def digest(self) -> bytes:
+        """The sum, in hexadecimal digits.
+
+        Raises:
+            OSError: the disk did not take a piece.
+        """
+        if self.error is not None:
+            raise self.error
+        return self.sum.hexdigest().encode()
+
+
 class Checkpoints:
     """The checkpoints of one run, in one folder, which :meth:`locked` makes where it is missing."""
 
@@ -155,7 +189,8 @@ class Checkpoints:
         try:
             for pattern in ("*.part", "pictures/*.part"):  # of a process that was killed
                 for left in self.folder.glob(pattern):
-                    left.unlink()
+                    if left.is_file():
+                        left.unlink()
             yield
         finally:
             held.__exit__(None, None, None)
@@ -185,11 +220,10 @@ class Checkpoints:
         there = self.files()
         last = NAME.fullmatch(there[0].name) if there else None
         path = self.folder / f"checkpoint-{int(last[1]) + 1 if last else 1:010d}.pt"
-        body = io.BytesIO()  # in memory first: then only one thing can fail below
-        torch.save(data, body)
         with write_whole(path) as file:
-            file.write(body.getbuffer())
-            file.write(MARK + hashlib.sha256(body.getbuffer()).hexdigest().encode())
+            body = _Summed(file)
+            torch.save(data, cast("IO[bytes]", body))
+            file.write(MARK + body.digest())
         for old in there[KEPT - 1 :]:
             with suppress(OSError):
                 old.unlink()

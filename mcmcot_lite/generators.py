@@ -45,6 +45,7 @@ class _Unit(nn.Module):
         return (torch.tanh(a) + 1) / 2
 
 
+WIDEST = 1000  # times the sizes of Table 1
 OUTPUTS = {"unit": _Unit, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid, "none": nn.Identity}
 
 
@@ -277,6 +278,7 @@ def _merged(below: nn.Module, norm: _BatchNorm, unflattened: bool) -> nn.Module 
 
 def _scaled(width: float, *sizes: int) -> list[int]:
     width = checks.number("width", width, above=0.0, remedy="1 is the size of Table 1.")
+    checks.require(width <= WIDEST, "width", f"must be at most {WIDEST}", width, "Try 1.")
     return [max(1, round(width * k)) for k in sizes]
 
 

@@ -20,7 +20,7 @@ from mcmcot_lite.engine import Compute
 from mcmcot_lite.generators import Table1, celeba_generator, mnist_generator, svhn_generator
 from mcmcot_lite.settings import Settings
 
-__all__ = ["GENERATORS", "NAMES", "SIZES", "Preset", "find", "preset"]
+__all__ = ["DATASETS", "GENERATORS", "GENERATORS_OF", "NAMES", "SIZES", "Preset", "find", "preset"]
 
 GENERATORS: dict[str, Callable[..., Table1]] = {
     "mnist": mnist_generator,
@@ -29,7 +29,14 @@ GENERATORS: dict[str, Callable[..., Table1]] = {
 }
 NAMES = ("mnist", "fashion", "svhn", "celeba")
 SIZES = ("paper", "t4", "quick")
-DATASETS = ("mnist", "mnist5k", "fashion_mnist", "svhn", "celeba")
+GENERATORS_OF = {  # whose images have a data set's size
+    "mnist": "mnist",
+    "mnist5k": "mnist",
+    "fashion_mnist": "mnist",
+    "svhn": "svhn",
+    "celeba": "celeba",
+}
+DATASETS = tuple(GENERATORS_OF)
 
 
 @dataclass(frozen=True, kw_only=True)

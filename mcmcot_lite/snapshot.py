@@ -13,13 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.schedules import Run, State
 from mcmcot_lite.transport import TransportMap
 
-__all__ = ["Progress", "check_snapshot", "fingerprint", "restore", "snapshot", "snapshot_bytes"]
+__all__ = [
+    "Progress",
+    "check_snapshot",
+    "fingerprint",
+    "other_network",
+    "restore",
+    "snapshot",
+    "snapshot_bytes",
+]
 
 FORMAT = 1
 PLAIN = ("k", "stage", "batch", "errors", "seconds")  # of the state
@@ -190,7 +198,7 @@ def _check_same(run: Run, data: dict[str, Any], images: int) -> None:
         for name in now
         if now[name] != then.get(name) and not (name == "iterations" and longer)
     ]
-    differ += _other_network(run, data["g"])
+    differ += other_network(run.g, data["g"])
     if data["n"] != run.n:
         differ.append(f"images: {data['n']} there, {run.n} here")
     elif data["images"] != images:
@@ -200,12 +208,23 @@ def _check_same(run: Run, data: dict[str, Any], images: int) -> None:
     checks.require(not differ, "out", rule, "; ".join(differ), remedy)
 
 
-def _other_network(run: Run, saved: dict[str, Tensor]) -> list[str]:
-    here = {k: tuple(v.shape) for k, v in run.g.state_dict().items()}
-    there = {k: tuple(v.shape) for k, v in saved.items()}
+def other_network(net: nn.Module, saved: dict[str, Tensor]) -> list[str]:
+    """How the network differs from the saved one in names, shapes and dtypes; empty if it fits."""
+    here = {k: (tuple(v.shape), v.dtype) for k, v in net.state_dict().items()}
+    there = {k: (tuple(v.shape), v.dtype) for k, v in saved.items()}
     names = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+
+    def told(tensors: dict[str, tuple[tuple[int, ...], torch.dtype]], name: str, other: Any) -> str:
+        if name not in tensors:
+            return "none"
+        shape, dtype = tensors[name]
+        return str(dtype) if other is not None and other[0] == shape else str(shape)
+
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    shown = [f"{k}: {there.get(k, 'none')} there, {here.get(k, 'none')} here" for k in names[:3]]
+    shown = [
+        f"{k}: {told(there, k, here.get(k))} there, {told(here, k, there.get(k))} here"
+        for k in names[:3]
+    ]
     return [f"g: {', '.join(shown)}{more}"] if names else []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mcmcot_lite import checks, data
+from mcmcot_lite.checkpoint import expanded
 from mcmcot_lite.data import ImageSet
 from mcmcot_lite.presets import Preset
 
@@ -60,6 +61,10 @@ def free_memory(device: torch.device) -> int | None:
 def images_of(run: Preset, args: argparse.Namespace, *, progress: bool = False) -> ImageSet:
     """The images of a run: the first n of the training split."""
     root, download = args.data, args.download
+    if root is not None:
+        there = expanded("data", root).exists()
+        remedy = "Check the spelling, or leave it out."
+        checks.require(there, "data", "must be a folder or file that is there", root, remedy)
     if run.dataset == "celeba":
         images = data.celeba(
             root=root,

@@ -22,7 +22,9 @@ class _Parser(argparse.ArgumentParser):
     """Raises instead of printing the usage and ending the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise BadArguments(f"{message}. See {self.prog} --help.")
+        first = self.prog.split(" mcmcot_lite")[0] + " mcmcot_lite"
+        help_ = f"{first} {COMMANDS[0]}" if self.prog == first else self.prog
+        raise BadArguments(f"{message}. See {help_} --help.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,6 +65,9 @@ def _train(p: argparse.ArgumentParser) -> None:
     p.add_argument("--size", help="paper, t4 or quick, if PRESET does not say it")
     p.add_argument("--out", metavar="DIR", required=True, help="folder of the run")
     p.add_argument("--every", metavar="SECONDS", default="300", help="between checkpoints (300)")
+    p.add_argument(
+        "--resume", action="store_true", help="go on where DIR holds a run; this is so anyway"
+    )
     yes_no = argparse.BooleanOptionalAction
     p.add_argument("--progress", action=yes_no, default=True, help="progress bars")
     p.add_argument("--pictures", action=yes_no, default=True, help="a picture at each correction")

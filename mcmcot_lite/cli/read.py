@@ -24,7 +24,7 @@ from mcmcot_lite.cli.log import now
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
-from mcmcot_lite.snapshot import check_snapshot
+from mcmcot_lite.snapshot import check_snapshot, other_network
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -75,6 +75,9 @@ def _opened(args: argparse.Namespace) -> _Run:
         raise checks.fail("DIR", rule, got, "Let the run begin first.")
     check_snapshot(data)
     g = run.network(torch.Generator())
+    differ = "; ".join(other_network(g, data["g"]))
+    rule, got = "must hold checkpoints of the network in its run.json", f"another, {differ}"
+    checks.require(not differ, "DIR", rule, got, "Put back the run.json of this run.")
     g.load_state_dict(data["g"])
     g.to(device).eval()
     return _Run(folder, run, g, data["z_hat"].to(device), len(data["history"]), device)

@@ -22,7 +22,7 @@ from mcmcot_lite.cli.inputs import device_of, free_memory, images_of, real
 from mcmcot_lite.cli.log import now
 from mcmcot_lite.engine import out_of_memory
 from mcmcot_lite.memory import predict_memory
-from mcmcot_lite.presets import Preset, find, preset
+from mcmcot_lite.presets import GENERATORS_OF, Preset, find, preset
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.signals import Stopped
 from mcmcot_lite.train import Fit, fit, history_row
@@ -38,7 +38,9 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
         args: its arguments.
         line: the command line, for the record.
     """
-    every = real("every", args.every)
+    every = checks.number(
+        "every", real("every", args.every), above=0.0, closed=(True, False), remedy="Try 300."
+    )
     device, folder = device_of(args.device), Folder(args.out)
     with joined(device.type) as world:
         name, run = _asked(args, folder, world.first)
@@ -78,6 +80,10 @@ def _asked(args: argparse.Namespace, folder: Folder, first: bool) -> tuple[str, 
         got = f"{folder.path} with checkpoints and no run.json"
         checks.require(folder.json.is_file(), "DIR", rule, got, remedy)
         folder.check_same(run)
+    fits = GENERATORS_OF[run.dataset] == run.generator
+    got = f"{run.generator!r} for images of {run.dataset}"
+    rule, remedy = "must draw images of their size", f"Use {GENERATORS_OF[run.dataset]}."
+    checks.require(fits, "generator", rule, got, remedy)
     return name, run
 
 
@@ -99,6 +105,9 @@ class _Training:
         show = self.args.progress and first
         # The first process of a machine decodes and stores the images, the others read that.
         self.images = self.world.in_turn(partial(images_of, run, self.args, progress=show))
+        few, n = self.world.size, len(self.images)
+        remedy = "Use fewer processes, or more images."
+        checks.require(n >= few, "n", f"must be at least {few}, one a process", n, remedy)
         rng = torch.Generator().manual_seed(run.seed)
         self.g: nn.Module = run.network(rng).to(self.device)
         torch.manual_seed(run.seed)  # of what a network draws by itself, such as dropout
@@ -152,15 +161,18 @@ class _Training:
         """What the run will take, and whether that is there."""
         run, own = self.preset, self.world.count(len(self.images))
         shape, free = tuple(self.images.x.shape[1:]), free_memory(self.device)
-        told = predict_memory(
-            self.g,
-            own,
-            shape,
-            run.settings,
-            run.compute,
-            device=self.device,
-            processes=self.world.size,
-        )
+        try:
+            told = predict_memory(
+                self.g,
+                own,
+                shape,
+                run.settings,
+                run.compute,
+                device=self.device,
+                processes=self.world.size,
+            )
+        except (TypeError, ValueError):
+            return  # a run that cannot be: fit says why
         there = "" if free is None else f" of {free >> 20:,} MiB free"
         print(f"Memory it will take: {told}{there}", flush=True)
         if free is not None and told.total > free:

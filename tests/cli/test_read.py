@@ -32,6 +32,21 @@ def size(path):
         return picture.size
 
 
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "evaluate"])
+def test_a_record_of_another_network_is_refused_in_one_line(command, run, capsys):
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"width": 0.03}))
+    assert main([command, str(run)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: DIR must hold checkpoints of the network in its run.json")
+    assert said.count("\n") == 1
+
+
+def test_data_that_are_not_there_are_not_looked_for_elsewhere(run, capsys):
+    assert main(["evaluate", str(run), "--data", str(run / "none")]) == 2
+    assert "data must be a folder or file that is there" in capsys.readouterr().err
+
+
 def test_sample(run, tmp_path, capsys):
     before = files(run)
     assert main(["sample", str(run)]) == 0

@@ -101,6 +101,13 @@ def test_without_a_preset_the_folder_says_what_to_do(tmp_path, monkeypatch):
     assert same_runs(tmp_path / "whole", tmp_path / "a")
 
 
+def test_resume_may_be_said(tmp_path):
+    train(tmp_path / "whole")
+    train(tmp_path / "a", "svhn-quick", "--resume", iterations=2)
+    train(tmp_path / "a", "svhn-quick", "--resume")
+    assert same_runs(tmp_path / "whole", tmp_path / "a")
+
+
 def test_more_iterations(tmp_path):
     train(tmp_path / "whole", iterations=4)
     train(tmp_path / "a", iterations=2)

@@ -115,12 +115,13 @@ def test_no_chunk_is_chosen_where_it_would_change_the_run_or_cannot_be_known():
 
 
 SCRIPT = """
-import sys, threading, time, torch
+import sys, tempfile, threading, time, torch
 torch.set_num_threads(1)
 from mcmcot_lite import MLP, Settings, fit, mnist_generator, predict_memory, svhn_generator
-kind, d, n, batch, bytes_, alpha, batchnorm = sys.argv[1:]
+kind, d, n, batch, bytes_, alpha, batchnorm, *saved = sys.argv[1:]
 make, shape = {
     "mlp": (lambda: MLP(int(d)), (1, 28, 28)),
+    "wide": (lambda: MLP(int(d), hidden=(4000, 4000)), (1, 28, 28)),
     "mnist": (mnist_generator, (1, 28, 28)),
     "svhn": (svhn_generator, (3, 32, 32)),
 }[kind]
@@ -146,7 +147,9 @@ def watch():
         time.sleep(0.001)
 thread = threading.Thread(target=watch)
 thread.start()
-fit(g, x, st, rng=torch.Generator(), progress=False)
+with tempfile.TemporaryDirectory() as folder:
+    out = dict(out=folder, every=0.0) if saved else {}
+    fit(g, x, st, rng=torch.Generator(), progress=False, **out)
 on = False
 thread.join()
 told = predict_memory(g, len(x), shape, st, stored=x.element_size()).total
@@ -169,13 +172,15 @@ print((peak - base + held) / told)
         "svhn 64 500 500 1 0 running",
         "svhn 64 500 500 1 0 batch",
         "svhn 64 3000 250 1 0.5 running",
+        "wide 10 1000 100 1 0 running saved",
+        "svhn 64 500 64 1 0 batch saved",
     ],
 )
-def test_a_process_takes_what_was_told(case):
+def test_a_process_takes_what_was_told(case, tmp_path):
     """Within 15 %. Small blocks are mapped, so that what is freed leaves the process at once."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *case.split()],
-        env={"MALLOC_MMAP_THRESHOLD_": "100000", "PATH": ""},
+        env={"MALLOC_MMAP_THRESHOLD_": "100000", "PATH": "", "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,

@@ -232,6 +232,70 @@ def test_other_content_with_a_right_sum_is_passed_over(content, tmp_path):
     assert f"Going on from {good.name}" in str(said[1].message)
 
 
+def test_a_run_of_another_dtype_is_refused_and_nothing_changes(tmp_path):
+    """Bytes have one fingerprint in every dtype; so the network must tell."""
+    x = (images() * 255).byte()
+    st = settings(iterations=2)
+    fit(net(), x, st, rng=seeded(), progress=False, out=tmp_path)
+    g, rng = net().double(), seeded()
+    before, state = {k: v.clone() for k, v in g.state_dict().items()}, rng.get_state()
+    with pytest.raises(ValueError, match=r"torch.float32 there, torch.float64 here"):
+        fit(g, x, settings(iterations=3), rng=rng, progress=False, out=tmp_path)
+    assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+    assert torch.equal(rng.get_state(), state)
+
+
+def test_a_checkpoint_is_written_without_a_copy_of_it(tmp_path):
+    """Piece by piece: no piece is larger than the largest tensor, and the sum is that of all."""
+    tensors = {"format": 1, "g": {str(i): torch.full((1000,), float(i)) for i in range(50)}}
+    pieces, real = [], checkpoint._Summed.write
+
+    def write(self, piece):
+        pieces.append(len(piece))
+        return real(self, piece)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint._Summed, "write", write)
+        path = Checkpoints(tmp_path).save(tensors)
+    assert max(pieces) <= 4000 + 4096
+    assert sum(pieces) > 50 * 4000
+    held = read_checkpoint(path)["g"]
+    assert all(torch.equal(v, held[k]) for k, v in tensors["g"].items())
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 60])
+def test_a_disk_that_fills_while_a_checkpoint_is_written(after, tmp_path, monkeypatch):
+    tensors = {"format": 1, "g": {str(i): torch.zeros(1000) for i in range(50)}}
+    store = Checkpoints(tmp_path)
+    first = store.save(tensors)
+    count, real = iter(range(10**6)), checkpoint._Summed.write
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, piece):
+            if next(count) >= after:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return self.file.write(piece)
+
+    def write(self, piece):
+        self.file = self.file if isinstance(self.file, Full) else Full(self.file)
+        return real(self, piece)
+
+    monkeypatch.setattr(checkpoint._Summed, "write", write)
+    with pytest.raises(OSError, match="could not be written: No space left on device"):
+        store.save(tensors)
+    assert store.files() == [first]
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_a_folder_with_the_name_of_a_part_is_left_alone(tmp_path):
+    (tmp_path / "mine.part").mkdir()
+    fit(net(), images(), settings(iterations=1), rng=seeded(), progress=False, out=tmp_path)
+    assert (tmp_path / "mine.part").is_dir()
+
+
 def test_what_a_killed_process_left_among_the_pictures_goes(tmp_path):
     (tmp_path / "pictures").mkdir()
     left = tmp_path / "pictures" / "000001.png.part"
