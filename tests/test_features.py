@@ -12,8 +12,9 @@ import torch
 from helpers import seeded
 from torch.nn import functional
 
-from mcmcot_lite import data, features, frechet_distance
-from mcmcot_lite.features import CODE, FEATURES, FILE, WEIGHTS, effnet_features
+from mcmcot_lite import data, frechet_distance
+from mcmcot_lite.features import FEATURES, effnet, effnet_features
+from mcmcot_lite.features.effnet import CODE, FILE, WEIGHTS
 
 HERE = all(importlib.util.find_spec(name) for name in (CODE, WEIGHTS))
 needs_packages = pytest.mark.skipif(not HERE, reason='needs "mcmcot-lite[features]"')
@@ -87,7 +88,7 @@ class TestValues:
         assert close(effnet_features(small), effnet_features(large))
 
     def test_same_call_same_bits_and_nothing_global_changes(self, digits):
-        features._network.cache_clear()  # loading must not draw either
+        effnet._network.cache_clear()  # loading must not draw either
         rng, flag = torch.get_rng_state(), torch.backends.cudnn.allow_tf32
         x = digits[:2].clone()
         first = effnet_features(x)
@@ -95,7 +96,7 @@ class TestValues:
         assert torch.equal(x, digits[:2])
         assert torch.equal(torch.get_rng_state(), rng)
         assert torch.backends.cudnn.allow_tf32 == flag
-        assert features._network.cache_info().misses == 1  # loaded once
+        assert effnet._network.cache_info().misses == 1  # loaded once
 
     def test_distance_grows_with_noise(self, digits):
         """30 digits against 30 others: clean, then ever noisier; noise exceeds the sampling."""
@@ -146,7 +147,7 @@ def test_missing_packages_are_named_with_the_remedy(name, monkeypatch):
     monkeypatch.setitem(sys.modules, CODE, sys)  # the code is looked for first: anything will do
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
     monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == name else find(n))
-    features._network.cache_clear()
+    effnet._network.cache_clear()
     with pytest.raises(ImportError, match=rf"got no {name}.*\"mcmcot-lite\[features\]\""):
         effnet_features(GOOD)
 
@@ -158,7 +159,7 @@ def test_other_weights_are_refused(tmp_path, monkeypatch):
     spec.submodule_search_locations = [str(tmp_path)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: spec)
     with pytest.raises(ValueError, match="must have the known checksum; got another file"):
-        features._weights()
+        effnet._weights()
     (tmp_path / FILE).unlink()
     with pytest.raises(ImportError, match=f"got no {Path(FILE).name} in it"):
-        features._weights()
+        effnet._weights()

@@ -33,6 +33,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mcmcot_lite import checks
+from mcmcot_lite.features.inputs import float_images
 
 __all__ = ["FEATURES", "effnet_features"]
 
@@ -64,7 +65,9 @@ def effnet_features(x: Tensor, *, batch_size: int = 16) -> Tensor:
         TypeError, ValueError: on bad input.
         ImportError: without the packages of ``mcmcot-lite[features]``.
     """
-    x = _checked(x)
+    x = float_images(x)
+    rule, remedy = "must have 1 or 3 channels", "Pass grey or RGB images, channels first."
+    checks.require(x.shape[1] in (1, 3), "x", rule, f"shape {tuple(x.shape)}", remedy)
     batch_size = checks.integer("batch_size", batch_size, 1)
     network = _network(x.device)
     with torch.no_grad(), torch.autocast(x.device.type, enabled=False), _exact_convolutions():
@@ -85,22 +88,6 @@ def _exact_convolutions() -> Generator[None]:
     finally:
         for name, value in before.items():
             setattr(flags, name, value)
-
-
-def _checked(x: Tensor) -> Tensor:
-    """Images of numbers in [0, 1], or of bytes; without their gradient."""
-    numbers = x
-    if isinstance(x, Tensor) and x.dtype == torch.uint8:  # pyright: ignore[reportUnnecessaryIsInstance]
-        numbers = torch.zeros((), device=x.device).expand(x.shape)  # any byte will do
-    remedy = "Images have shape (n, channels, height, width)."
-    numbers = checks.tensor("x", numbers, ndim=4, remedy=remedy).detach()
-    rule, remedy = "must have 1 or 3 channels", "Pass grey or RGB images, channels first."
-    checks.require(x.shape[1] in (1, 3), "x", rule, f"shape {tuple(x.shape)}", remedy)
-    low, high = (float(v) for v in numbers.aminmax())
-    remedy = "Pass bytes as uint8, or scale them: those of a tanh are (x + 1) / 2."
-    inside = low >= 0 and high <= 1
-    checks.require(inside, "x", "must lie in [0, 1]", f"values from {low:g} to {high:g}", remedy)
-    return x.detach()
 
 
 def _prepared(x: Tensor) -> Tensor:

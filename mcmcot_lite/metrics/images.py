@@ -1,71 +1,18 @@
-"""How far the latents are from the prior, and the images from their reconstructions."""
+"""How far images are from their reconstructions, and generated images from real ones."""
 
 from __future__ import annotations
 
-from statistics import fmean, stdev
-from typing import NamedTuple
+from collections.abc import Callable
+from statistics import stdev
 
 import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import images_and_mask
-from mcmcot_lite.transport import SMALL, exact_map
 from mcmcot_lite.transport.gaussian import spectrum
 
-__all__ = ["PriorDistance", "distance_to_prior", "frechet_distance", "mse"]
-
-
-class PriorDistance(NamedTuple):
-    """Squared 2-Wasserstein distance of latents to N(0, I), estimated from samples.
-
-    Attributes:
-        value: mean exact OT cost from the latents to fresh prior samples.
-        stderr: its standard error over the draws.
-        floor: the same cost between two prior samples of the same size: what a perfect sample of
-            this size would score. Large in high dimension.
-        n: points used.
-    """
-
-    value: float
-    stderr: float
-    floor: float
-    n: int
-
-
-def distance_to_prior(
-    z_hat: Tensor, *, rng: torch.Generator, draws: int = 4, n: int | None = None
-) -> PriorDistance:
-    """Squared 2-Wasserstein distance between the latents and the prior, by the exact map.
-
-    Args:
-        z_hat: latents, (n, d).
-        rng: draws the prior samples and, where not all latents are used, a subset of them.
-        draws: independent prior samples, >= 2.
-        n: points used; left out, all latents, or 2,000 of more.
-
-    Raises:
-        TypeError, ValueError: on bad input, before rng is drawn from.
-    """
-    checks.latents("z_hat", z_hat)
-    rng = checks.rng_on(rng, z_hat.device)
-    draws = checks.integer("draws", draws, 2, why="a standard error needs two")
-    most = len(z_hat)
-    n = min(most, SMALL) if n is None else checks.integer("n", n, 1)
-    checks.require(n <= most, "n", f"must be at most {most} here", n, "Leave it out.")
-
-    def prior() -> Tensor:
-        shape = (n, z_hat.shape[1])
-        return torch.randn(shape, generator=rng, device=z_hat.device, dtype=z_hat.dtype)
-
-    costs: list[float] = []
-    floors: list[float] = []
-    for _ in range(draws):
-        subset = torch.randperm(len(z_hat), generator=rng, device=z_hat.device)[:n]
-        z = prior()
-        costs.append(exact_map(z_hat[subset], z).primal)
-        floors.append(exact_map(prior(), z).primal)
-    return PriorDistance(fmean(costs), stdev(costs) / draws**0.5, fmean(floors), n)
+__all__ = ["bootstrap_stderr", "frechet_distance", "mse"]
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -95,6 +42,41 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     spread = float(x.square().sum(1).mean() + y.square().sum(1).mean())
     between = float((a.mean(0) - b.mean(0)).square().sum())
     return max(0.0, between + spread - 2 * float(spectrum(x, y).sum()))
+
+
+def bootstrap_stderr(
+    metric: Callable[..., float], *samples: Tensor, rng: torch.Generator, repeats: int = 50
+) -> float:
+    """Standard error of ``metric(*samples)`` over the samples, by resampling (Efron, 1979).
+
+    Each sample is drawn anew from its own rows, with replacement, independently of the others. The
+    error says how far the number moves when other samples of the same sizes are taken. It does not
+    tell of a bias, which a Frechet distance of few samples has.
+
+    Args:
+        metric: takes tensors of the samples' shapes and returns a number.
+        samples: one or more, each (n, ...), n >= 2.
+        rng: draws the rows; on the samples' device.
+        repeats: resamplings, >= 2.
+
+    Raises:
+        TypeError, ValueError: on bad input, before rng is drawn from.
+    """
+    checks.require(bool(samples), "samples", "must be given", "none", "Pass metric(a), say a.")
+    for i, sample in enumerate(samples):
+        checks.tensor(f"samples[{i}]", sample, finite=False)
+        few, remedy = sample.ndim == 0 or len(sample) < 2, "A spread needs two."
+        got = "a single number" if sample.ndim == 0 else len(sample)
+        checks.require(not few, f"samples[{i}]", "must have 2 rows or more", got, remedy)
+    rng = checks.rng_on(rng, samples[0].device)
+    repeats = checks.integer("repeats", repeats, 2, why="a standard error needs two")
+
+    def again(sample: Tensor) -> Tensor:
+        n = len(sample)
+        return sample[torch.randint(n, (n,), generator=rng, device=rng.device)]
+
+    with checks.restored(rng):
+        return stdev(float(metric(*(again(s) for s in samples))) for _ in range(repeats))
 
 
 def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
