@@ -1,27 +1,23 @@
-"""An encoder for :class:`mcmcot_lite.baselines.VAE`: fully connected."""
+"""Fully connected networks from images to latents: a law for each image, or a point."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
 
-__all__ = ["MLPEncoder"]
+__all__ = ["MLPEmbedding", "MLPEncoder"]
 
 
-class MLPEncoder(nn.Module):
-    """Images (n, ...) -> (means (n, d), log variances (n, d)), fully connected.
+class _FullyConnected(nn.Module):
+    """Images (n, ...) -> (n, numbers * d)."""
 
-    Args:
-        d: dimension of the latents.
-        pixels: number of values in one image.
-        hidden: widths of the hidden layers; empty gives an affine encoder.
-        rng: CPU generator for the initial weights; None uses PyTorch's global one.
-    """
+    numbers: ClassVar[int]  # for each latent
 
     def __init__(
         self,
@@ -42,14 +38,14 @@ class MLPEncoder(nn.Module):
         with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
             for a, b in itertools.pairwise(widths):
                 layers += [nn.Linear(a, b), nn.GELU()]
-            self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 2 * self.d))
+            self.net = nn.Sequential(*layers, nn.Linear(widths[-1], self.numbers * self.d))
         for m in self.net:
             if isinstance(m, nn.Linear):
                 nn.init.xavier_normal_(m.weight, generator=rng)
                 nn.init.zeros_(m.bias)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Means and log variances of q(z|x), each (n, d)."""
+    def values(self, x: Tensor) -> Tensor:
+        """What the last layer says of each image."""
         weights = next(self.parameters())
         if not (isinstance(x, Tensor) and torch.is_autocast_enabled(x.device.type)):  # pyright: ignore[reportUnnecessaryIsInstance]
             checks.tensor("x", x, like=weights, like_name="the encoder's weights", finite=False)
@@ -59,5 +55,39 @@ class MLPEncoder(nn.Module):
         )
         fits = x.ndim > 1 and x[0].numel() == self.pixels
         checks.require(fits, "x", rule, got, "Build the encoder for these images.")
-        mean, logvar = self.net(x.flatten(1)).chunk(2, dim=1)
+        return self.net(x.flatten(1))
+
+
+class MLPEncoder(_FullyConnected):
+    """Images (n, ...) -> (means (n, d), log variances (n, d)), fully connected.
+
+    Args:
+        d: dimension of the latents.
+        pixels: number of values in one image.
+        hidden: widths of the hidden layers; empty gives an affine encoder.
+        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+    """
+
+    numbers = 2
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and log variances of q(z|x), each (n, d)."""
+        mean, logvar = self.values(x).chunk(2, dim=1)
         return mean, logvar
+
+
+class MLPEmbedding(_FullyConnected):
+    """Images (n, ...) -> latents (n, d), fully connected.
+
+    Args:
+        d: dimension of the latents.
+        pixels: number of values in one image.
+        hidden: widths of the hidden layers; empty gives an affine embedding.
+        rng: CPU generator for the initial weights; None uses PyTorch's global one.
+    """
+
+    numbers = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One latent for each image, (n, d)."""
+        return self.values(x)

@@ -1,11 +1,19 @@
-"""Image features for Frechet distances, without a download.
+"""Image features for Frechet distances.
 
 A Frechet distance is one of certain features: say which. FD-EffNet has those of EfficientNet-Lite0
-(any images), FD-MNIST those of a small network that tells digits apart. Neither is the FID of the
-literature.
+(any images), FD-MNIST those of a small network that tells digits apart; both need no download.
+The FID of the literature has those of its Inception network, which is fetched.
 """
 
 from mcmcot_lite.features.digits import DIGIT_FEATURES, digit_features
 from mcmcot_lite.features.effnet import FEATURES, effnet_features
+from mcmcot_lite.features.inception import INCEPTION_FEATURES, inception_features
 
-__all__ = ["DIGIT_FEATURES", "FEATURES", "digit_features", "effnet_features"]
+__all__ = [
+    "DIGIT_FEATURES",
+    "FEATURES",
+    "INCEPTION_FEATURES",
+    "digit_features",
+    "effnet_features",
+    "inception_features",
+]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -128,7 +128,8 @@ def sliced_to_prior(
     n, d = z_hat.shape
     z = z_hat.detach().double()
     edges = torch.arange(n + 1, device=z.device, dtype=torch.float64) / n
-    height = (-torch.special.ndtri(edges).square() / 2).exp() / math.sqrt(2 * math.pi)
+    quantiles = cast(Tensor, torch.special.ndtri(edges))
+    height = (-quantiles.square() / 2).exp() / math.sqrt(2 * math.pi)
     weights = height[:-1] - height[1:]
 
     def to_normal(x: Tensor) -> Tensor:
@@ -209,7 +210,8 @@ def energy_test(
     within = torch.zeros(permutations + 1, dtype=torch.float64, device=pool.device)
     reach = torch.zeros_like(within)  # sums of distances from the first sample to all points
     total = 0.0
-    for rows in torch.arange(n + m, device=pool.device).split(max(1, BLOCK // (n + m))):
+    everyone = torch.arange(n + m, device=pool.device)
+    for rows in torch.split(everyone, max(1, BLOCK // (n + m))):
         apart = torch.cdist(pool[rows], pool, compute_mode="donot_use_mm_for_euclid_dist")
         within += (first[rows] * (apart @ first)).sum(0)
         reach += first[rows].mT @ apart.sum(1)

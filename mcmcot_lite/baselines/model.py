@@ -1,0 +1,139 @@
+"""What every baseline is: a module that infers, reconstructs and samples; and one way to train it.
+
+A baseline states what it raises, its ``objective``: a number for each image whose gradient is that
+of its paper. :func:`fit_model` raises the mean of it by Adam, in the same loop for all, so that
+equal epochs mean equal numbers of steps.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from mcmcot_lite import checks
+from mcmcot_lite.frozen import batch_norms
+from mcmcot_lite.learning import check_trainable
+from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
+
+__all__ = ["Model", "ModelFit", "fit_model"]
+
+
+class Model(nn.Module, ABC):
+    """A baseline.
+
+    Images x are (n, ...), latents (n, d). Every method that draws takes ``rng``, on x's device.
+    """
+
+    label: ClassVar[str] = "model"  # at the progress bar
+    raised: ClassVar[str] = "objective"  # what the objective is called in messages
+
+    @abstractmethod
+    def check(self, x: Tensor) -> None:
+        """Refuses images that the model cannot take, before anything is drawn or changed."""
+
+    @abstractmethod
+    def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """What training raises, for each image, (n,), without checks; differentiable."""
+
+    @abstractmethod
+    def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
+        """Latents of the images, (n, d): together, the aggregated posterior."""
+
+    @abstractmethod
+    def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+        """The images, decoded from what was inferred, of x's shape; rng where that draws."""
+
+    def groups(self, lr: float) -> list[dict[str, Any]]:
+        """The parameters and their rates, as an optimiser takes them."""
+        return [{"params": list(self.parameters()), "lr": lr}]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFit:
+    """Result of :func:`fit_model`: the model, the mean objective of each epoch, and wall time."""
+
+    model: Model
+    objective: tuple[float, ...] = field(repr=False)
+    seconds: float
+
+
+@torch.inference_mode(False)
+def fit_model(
+    model: Model,
+    x: Tensor,
+    *,
+    rng: torch.Generator,
+    epochs: int = 60,
+    batch_size: int = 100,
+    lr: float = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    progress: bool = True,
+    callback: Callable[[int, float], None] | None = None,
+    x_range: tuple[float, float] | None = (0.0, 1.0),
+) -> ModelFit:
+    """Trains all parameters of a baseline, by Adam on the mean of its objective.
+
+    Args:
+        model: trained in place, then put in evaluation mode.
+        x: images, (n, ...), inside ``x_range``.
+        rng: shuffles and samples; on x's device.
+        epochs: passes over x.
+        batch_size: images a step, capped at n.
+        lr: Adam's rate.
+        betas: Adam's decay rates.
+        progress: show a tqdm bar.
+        callback: called with (epoch, mean objective) after each epoch.
+        x_range: the range (low, high) of the images; None allows any.
+
+    Raises:
+        TypeError, ValueError: on bad input, before model or rng change.
+        FloatingPointError: when the objective or a weight diverges; names the epoch.
+    """
+    if not isinstance(model, Model):  # pyright: ignore[reportUnnecessaryIsInstance]
+        remedy = "Pass one of mcmcot_lite.baselines."
+        raise checks.fail("model", "must be a baseline", checks.shown(model), remedy, TypeError)
+    check_trainable(model)
+    model.check(x)
+    check_inside(x, check_range(x_range), None)
+    rng = checks.rng_on(rng, x.device)
+    epochs = checks.integer("epochs", epochs, 1)
+    parts = -(-len(x) // checks.integer("batch_size", batch_size, 1))
+    if batch_norms(model):
+        rule, got = "must leave 2 images in every batch for BatchNorm", f"{parts} batches"
+        ok, remedy = len(x) // parts >= 2, "Choose another size."
+        checks.require(ok, "batch_size", rule, f"{got} of n = {len(x)}", remedy)
+    lr, betas = check_lr(lr), check_betas(betas)
+    checks.boolean("progress", progress)
+    if callback is not None:
+        checks.takes("callback", callback, 1, 0.0)
+    optimiser = torch.optim.Adam(model.groups(lr), betas=betas)
+    history: list[float] = []
+    begin = time.perf_counter()
+    for epoch in tqdm(range(1, epochs + 1), disable=not progress, desc=model.label):
+        model.train()
+        order = torch.randperm(len(x), generator=rng, device=x.device)
+        total = 0.0
+        for i in torch.tensor_split(order, parts):
+            optimiser.zero_grad(set_to_none=True)
+            with torch.enable_grad():
+                mean = model.raw_objective(x.detach()[i], rng).mean()
+                (-mean).backward()  # pyright: ignore[reportUnknownMemberType]
+            optimiser.step()
+            total += float(mean.detach()) * len(i) / len(x)
+        sound = all(bool(p.isfinite().all()) for p in model.parameters())
+        if not (math.isfinite(total) and sound):
+            what = f"{model.raised} or weights diverged"
+            raise FloatingPointError(f"Epoch {epoch}: {what}. Try a smaller lr.")
+        history.append(total)
+        if callback is not None:
+            callback(epoch, total)
+    model.eval()
+    return ModelFit(model, tuple(history), time.perf_counter() - begin)
