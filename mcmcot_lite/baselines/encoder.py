@@ -11,7 +11,29 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 
-__all__ = ["MLPEmbedding", "MLPEncoder"]
+__all__ = ["MLPEmbedding", "MLPEncoder", "fully_connected"]
+
+
+def fully_connected(
+    inputs: int, hidden: Sequence[int], outputs: int, rng: torch.Generator | None
+) -> nn.Sequential:
+    """Linear layers with GELU between them; Xavier normal weights, zero biases."""
+    rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
+    listed = isinstance(hidden, (list, tuple))
+    checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
+    widths = [inputs, *(checks.integer("hidden", w, 1) for w in hidden)]
+    if rng is not None:
+        checks.rng_on(rng, torch.device("cpu"))
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
+        for a, b in itertools.pairwise(widths):
+            layers += [nn.Linear(a, b), nn.GELU()]
+        net = nn.Sequential(*layers, nn.Linear(widths[-1], outputs))
+    for m in net:
+        if isinstance(m, nn.Linear):
+            nn.init.xavier_normal_(m.weight, generator=rng)
+            nn.init.zeros_(m.bias)
+    return net
 
 
 class _FullyConnected(nn.Module):
@@ -28,21 +50,7 @@ class _FullyConnected(nn.Module):
     ) -> None:
         super().__init__()
         self.d, self.pixels = checks.integer("d", d, 1), checks.integer("pixels", pixels, 1)
-        rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
-        listed = isinstance(hidden, (list, tuple))
-        checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
-        widths = [self.pixels, *(checks.integer("hidden", w, 1) for w in hidden)]
-        if rng is not None:
-            checks.rng_on(rng, torch.device("cpu"))
-        layers: list[nn.Module] = []
-        with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
-            for a, b in itertools.pairwise(widths):
-                layers += [nn.Linear(a, b), nn.GELU()]
-            self.net = nn.Sequential(*layers, nn.Linear(widths[-1], self.numbers * self.d))
-        for m in self.net:
-            if isinstance(m, nn.Linear):
-                nn.init.xavier_normal_(m.weight, generator=rng)
-                nn.init.zeros_(m.bias)
+        self.net = fully_connected(self.pixels, hidden, self.numbers * self.d, rng)
 
     def values(self, x: Tensor) -> Tensor:
         """What the last layer says of each image."""

@@ -14,7 +14,6 @@ Departs: steps are those of Eq. (8), drift s^2/2 and noise s.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
+from mcmcot_lite.baselines.encoder import fully_connected
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, raw_log_joint
@@ -43,21 +43,7 @@ class MLPEnergy(nn.Module):
         self, d: int, hidden: Sequence[int] = (200, 200), rng: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        rule, remedy = "must be a list or tuple of ints", "For example (200, 200)."
-        listed = isinstance(hidden, (list, tuple))
-        checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
-        widths = [checks.integer("d", d, 1), *(checks.integer("hidden", w, 1) for w in hidden)]
-        if rng is not None:
-            checks.rng_on(rng, torch.device("cpu"))
-        layers: list[nn.Module] = []
-        with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
-            for a, b in itertools.pairwise(widths):
-                layers += [nn.Linear(a, b), nn.GELU()]
-            self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
-        for m in self.net:
-            if isinstance(m, nn.Linear):
-                nn.init.xavier_normal_(m.weight, generator=rng)
-                nn.init.zeros_(m.bias)
+        self.net = fully_connected(checks.integer("d", d, 1), hidden, 1, rng)
 
     def forward(self, z: Tensor) -> Tensor:
         """F(z), (n,)."""
