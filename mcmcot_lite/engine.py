@@ -7,7 +7,6 @@ at once and says so.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import raw_score
-from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_form
+from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_form, lowered
 from mcmcot_lite.graphs import Recorded
 from mcmcot_lite.langevin import walk
 from mcmcot_lite.learning import raw_learn
@@ -228,8 +227,7 @@ class Engine:
         if self._form is None or self._form[0] is not g:
             form = inference_form(g, st.batchnorm, st.K * st.batch_size)
             if form is not g and self.precision in LOW:
-                # Autocast would convert it at each step. A copy: it shares layers with g.
-                form = copy.deepcopy(form).to(LOW[self.precision])
+                form = lowered(form, LOW[self.precision])  # autocast would do it at each step
             if form is not g and self._kept is not None:  # in place: recordings know the addresses
                 for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):
                     old.copy_(new)
@@ -282,7 +280,9 @@ class Engine:
 
         while True:
             try:
-                return step()
+                mse = step()
+                optimiser.zero_grad(set_to_none=True)  # gradients are as large as the weights
+                return mse
             except Exception as error:
                 coupled = world.size > 1 and batch_norms(g)
                 least = 4 if batch_norms(g) else 2  # images in two parts

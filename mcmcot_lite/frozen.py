@@ -21,6 +21,7 @@ the folded copy: the same function, without the layers' passes over the activati
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,7 @@ __all__ = [
     "frozen",
     "inference_form",
     "learning_restored",
+    "lowered",
 ]
 
 BATCHNORM = ("running", "batch")
@@ -98,6 +100,15 @@ def inference_form(g: Any, batchnorm: str, steps: int) -> Any:
         return g
     with torch.no_grad():
         return fold()
+
+
+def lowered(form: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of an inference form with numbers of another dtype; the form is not changed."""
+    low: dict[int, Any] = {
+        id(p): nn.Parameter(p.detach().to(dtype), requires_grad=False) for p in form.parameters()
+    }
+    low |= {id(b): b.to(dtype) for b in form.buffers() if b.is_floating_point()}
+    return copy.deepcopy(form, low)  # it finds the copies of the tensors made already
 
 
 @contextmanager
