@@ -226,7 +226,7 @@ class Engine:
         """
         if self._form is None or self._form[0] is not g:
             form = inference_form(g, st.batchnorm, st.K * st.batch_size)
-            if form is not g and self.precision in LOW:
+            if form is not g and self.precision in LOW and not batch_norms(form):
                 form = lowered(form, LOW[self.precision])  # autocast would do it at each step
             if form is not g and self._kept is not None:  # in place: recordings know the addresses
                 for old, new in zip(self._kept.parameters(), form.parameters(), strict=True):

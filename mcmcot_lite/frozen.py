@@ -16,7 +16,9 @@ batch in either reading.
 
 With stored averages a BatchNorm layer is an affine map, which the layer below can take over. A
 generator that knows how offers a method ``folded()``, as those of Table 1 do; inference then runs
-the folded copy: the same function, without the layers' passes over the activations.
+the folded copy: the same function, without the layers' passes over the activations. With the
+statistics of a batch nothing folds; such a g may offer ``streamlined()``, the same layers without
+copies of the activations.
 """
 
 from __future__ import annotations
@@ -88,18 +90,20 @@ def frozen(g: object, batchnorm: str = "running") -> Generator[None, None, None]
 
 
 def inference_form(g: Any, batchnorm: str, steps: int) -> Any:
-    """What to call for a g that is :func:`frozen`: its folded copy where that pays, else g.
+    """What to call for a g that is :func:`frozen`: another form of it where that pays, else g.
+
+    The form is folded; or, for a batch's statistics, streamlined, where g offers that method.
 
     Args:
         g: the generator.
         batchnorm: as it is frozen.
-        steps: image-steps to come; the copy is worth making for many.
+        steps: image-steps to come; the copies are worth making for many.
     """
-    fold = getattr(g, "folded", None)
-    if batchnorm == "batch" or fold is None or steps < WORTH:
+    make = getattr(g, "folded" if batchnorm == "running" else "streamlined", None)
+    if make is None or steps < WORTH:
         return g
     with torch.no_grad():
-        return fold()
+        return make()
 
 
 def lowered(form: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -235,7 +235,7 @@ class Table1(nn.Module):
         new weights where they change; or this one where training mode, a subclass, a hook or
         another layer stands in the way.
         """
-        if self.training or type(self).forward is not Table1.forward or _hooked(self):
+        if self.training or not self._plain():
             return self
         layers: list[nn.Module] = []
         for layer in self.net:
@@ -247,7 +247,66 @@ class Table1(nn.Module):
                 layers += [merged, *shape]
             else:
                 layers.append(layer)
-        return nn.Sequential(*layers)
+        return nn.Sequential(*_lean(layers))
+
+    def streamlined(self) -> nn.Module:
+        """The same layers for fewer passes over the activations: what inference runs for a batch's
+        statistics, where nothing can be folded. This network where a subclass or a hook stands in
+        the way.
+        """
+        return nn.Sequential(*_lean(list(self.net))) if self._plain() else self
+
+    def _plain(self) -> bool:
+        """Nobody has changed what a layer does, or listens to one."""
+        return type(self).forward is Table1.forward and not _hooked(self)
+
+
+class _Image(nn.Module):
+    """(n, side * side * c), the channels last, to (n, c, side, side) without moving a number."""
+
+    def __init__(self, c: int, side: int) -> None:
+        super().__init__()
+        self.c, self.side = c, side
+
+    def forward(self, a: Tensor) -> Tensor:
+        return a.view(-1, self.side, self.side, self.c).permute(0, 3, 1, 2)
+
+
+# Layers whose gradient needs their input, not their output: that may be overwritten.
+_FREE = (nn.Linear, nn.ConvTranspose2d, nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def _lean(layers: list[nn.Module]) -> list[nn.Module]:
+    """The same function: a ReLU overwrites its input, and the linear layer below the images writes
+    them as the convolution above reads them.
+    """
+    convolutions = [m for m in layers if isinstance(m, nn.ConvTranspose2d)]
+    last = convolutions[0].weight.is_contiguous(memory_format=torch.channels_last)
+    out: list[nn.Module] = []
+    for layer in layers:
+        below = out[-1] if out else None
+        if isinstance(layer, nn.ReLU):
+            # Below a view: the gradient of a view that was overwritten is copied.
+            at = len(out) - isinstance(below, (_Image, nn.Unflatten))
+            free = at > 0 and isinstance(out[at - 1], _FREE)
+            out.insert(at, nn.ReLU(inplace=True) if free else layer)
+        elif isinstance(layer, nn.Unflatten) and isinstance(below, nn.Linear) and last:
+            c, side, _ = layer.unflattened_size  # of the first image-shaped layer
+            out[-1:] = [_channels_last(below, c, side), _Image(c, side)]
+        else:
+            out.append(layer)
+    return out
+
+
+def _channels_last(linear: nn.Linear, c: int, side: int) -> nn.Linear:
+    """A linear layer to (c, side, side) whose outputs come in the order (side, side, c)."""
+    out = nn.Linear(linear.in_features, linear.out_features, False, "meta")
+    order = linear.weight.detach().view(c, side * side, -1).transpose(0, 1)
+    out.weight = nn.Parameter(order.reshape(linear.weight.shape), requires_grad=False)
+    if linear.bias is not None:  # pyright: ignore[reportUnnecessaryComparison]
+        bias = linear.bias.detach().view(c, side * side).T.flatten()
+        out.bias = nn.Parameter(bias, requires_grad=False)
+    return out
 
 
 def _hooked(g: nn.Module) -> bool:

@@ -184,6 +184,8 @@ def metered(
         channels_last: the layout of the weights; it decides what that is.
     """
     ghost = copy.deepcopy(g).to(META)
+    if channels_last:
+        ghost.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     like = next(ghost.parameters())
     z = torch.empty(images, d, dtype=like.dtype, device=META)
     x = torch.empty(images, *shape, dtype=like.dtype, device=META)
@@ -191,8 +193,8 @@ def metered(
     def infer() -> None:
         with frozen(ghost, batchnorm):
             form = inference_form(ghost, batchnorm, 10**9)
-            if form is ghost:
-                raw_score(_lowered(ghost, dtype), z, x, 1.0, None)
+            if batch_norms(form) or form is ghost:
+                raw_score(_lowered(form, dtype), z, x, 1.0, None)
                 return
             form = form if dtype == like.dtype else lowered(form, dtype)
             raw_score(_fed(form, dtype), z, x, 1.0, None)

@@ -107,8 +107,53 @@ def test_what_cannot_be_folded_stays_as_it_is():
     odd = trained(mnist_generator)
     odd.net.insert(1, nn.ReLU())  # BatchNorm is no longer next to a linear layer
     assert odd.folded() is odd
-    assert inference_form(odd, "batch", 10**9) is odd
     assert inference_form(net(), "running", 10**9) is not None
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("make", [mnist_generator, svhn_generator])
+def test_streamlined_networks_are_the_same_function(make, last):
+    """With a batch's statistics: the same images, gradients and flags, in both layouts."""
+    g = trained(make)
+    if last:
+        g.to(memory_format=torch.channels_last)
+    z = torch.randn(9, g.d, generator=seeded(2), dtype=F64)
+    before = {k: v.clone() for k, v in g.state_dict().items()}
+    with frozen(g, "batch"):
+        f = inference_form(g, "batch", 10**9)
+        assert f is not g
+        assert torch.allclose(f(z), g(z), rtol=1e-12, atol=1e-12)
+        x = torch.rand(g(z).shape, generator=seeded(), dtype=F64)
+        pair = [raw_score(h, z, x, 0.3, None) for h in (g, f)]
+        assert torch.allclose(*pair, rtol=1e-9, atol=1e-9)
+        alone = f(z[:4])
+        assert not torch.allclose(alone, f(z)[:4], atol=1e-3)  # the batch couples them
+    assert all(torch.equal(v, before[k]) for k, v in g.state_dict().items())
+    assert all(p.requires_grad for p in g.parameters())
+    assert not any(m.inplace for m in g.modules() if isinstance(m, nn.ReLU))
+
+
+@pytest.mark.parametrize("at", range(1, 11))
+@pytest.mark.parametrize("layer", [nn.ReLU, nn.Tanh, nn.Sigmoid])
+def test_only_what_no_gradient_needs_is_overwritten(at, layer):
+    """Whatever stands before a ReLU: its gradient may need its output."""
+    g = trained(mnist_generator)
+    g.net.insert(at, layer())
+    z = torch.randn(9, g.d, generator=seeded(2), dtype=F64)
+    for batchnorm in ("running", "batch"):
+        with frozen(g, batchnorm):
+            f = inference_form(g, batchnorm, 10**9)
+            x = torch.rand(g(z).shape, generator=seeded(), dtype=F64)
+            pair = [raw_score(h, z, x, 0.3, None) for h in (g, f)]
+        assert torch.allclose(*pair, rtol=1e-9, atol=1e-9)
+
+
+def test_nobody_who_listens_is_bypassed():
+    g = trained(mnist_generator)
+    handle = g.net[0].register_forward_hook(lambda *_: None)
+    assert inference_form(g, "batch", 10**9) is g
+    handle.remove()
+    assert inference_form(g, "batch", 10**9) is not g
 
 
 @pytest.mark.parametrize("batch_size", [None, 100])
