@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import raw_score
-from mcmcot_lite.frozen import batch_norms, buffers_restored, frozen, inference_form, lowered
+from mcmcot_lite.frozen import (
+    batch_norms,
+    buffers_restored,
+    couples,
+    frozen,
+    inference_form,
+    lowered,
+)
 from mcmcot_lite.graphs import Recorded
 from mcmcot_lite.langevin import walk
 from mcmcot_lite.learning import raw_learn
@@ -173,13 +180,13 @@ class Engine:
         """
         with frozen(g, st.batchnorm), self._tf32():
             f = self._inference_form(g, st)
-            coupled = st.batchnorm == "batch" and bool(batch_norms(g))
+            coupled = couples(g, st.batchnorm)
             if coupled and not self.short:
                 self.chunk = None  # a chunk would be normalised by itself
             draws = iter(noise)
             while E := list(islice(draws, max(1, NOISE // max(1, z.numel())))):
                 work = partial(self._walk, f, z, x, mask, E, st)
-                z = self._fitting(work, len(x), coupled and world.size > 1)
+                z = self._fitting(work, len(x), coupled, world)
         return _near(z, st)
 
     def _walk(
@@ -297,7 +304,7 @@ class Engine:
                 stacklevel=2,
             )
 
-    def _fitting(self, work: Callable[[], Tensor], m: int, crowded: bool) -> Tensor:
+    def _fitting(self, work: Callable[[], Tensor], m: int, coupled: bool, world: World) -> Tensor:
         """Does the work; takes half as many images at once when the memory does not suffice.
 
         Not where other processes share the batch of a BatchNorm layer: they could not follow.
@@ -307,13 +314,14 @@ class Engine:
                 return work()
             except Exception as error:
                 at_once = min(m, self.chunk or m)
-                if not out_of_memory(error) or at_once == 1 or crowded:
+                if not out_of_memory(error) or at_once == 1 or (coupled and world.size > 1):
                     raise
             self.chunk, self.short = at_once // 2, True
             self._release()
             warnings.warn(
                 f"The device ran out of memory while inferring: {self.chunk} images are now taken "
-                f"at once, not {at_once}.",
+                f"at once, not {at_once}"
+                + (" (BatchNorm normalises each part by itself)." if coupled else "."),
                 stacklevel=2,
             )
 

@@ -38,6 +38,7 @@ __all__ = [
     "BATCHNORM",
     "batch_norms",
     "buffers_restored",
+    "couples",
     "frozen",
     "inference_form",
     "learning_restored",
@@ -51,6 +52,11 @@ WORTH = 1_000  # image-steps from which folding pays: it costs a few copies of t
 def batch_norms(g: object) -> list[_BatchNorm]:
     """The BatchNorm layers of g; none in a plain function."""
     return [m for m in g.modules() if isinstance(m, _BatchNorm)] if isinstance(g, nn.Module) else []
+
+
+def couples(g: object, batchnorm: str) -> bool:
+    """Whether the images of a batch depend on each other while g is frozen."""
+    return any(batchnorm == "batch" or m.running_mean is None for m in batch_norms(g))
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -239,9 +240,10 @@ class Table1(nn.Module):
             return self
         layers: list[nn.Module] = []
         for layer in self.net:
-            if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                shape = [layers.pop()] if isinstance(layers[-1], nn.Unflatten) else []
-                merged = _merged(layers.pop(), layer, bool(shape))
+            if isinstance(layer, _BatchNorm):
+                shape = [layers.pop()] if layers and type(layers[-1]) is nn.Unflatten else []
+                below = layers.pop() if layers else layer
+                merged = _merged(below, layer, bool(shape))
                 if merged is None:
                     return self
                 layers += [merged, *shape]
@@ -257,8 +259,8 @@ class Table1(nn.Module):
         return nn.Sequential(*_lean(list(self.net))) if self._plain() else self
 
     def _plain(self) -> bool:
-        """Nobody has changed what a layer does, or listens to one."""
-        return type(self).forward is Table1.forward and not _hooked(self)
+        """Nobody has changed what the network does, or listens to a layer."""
+        return type(self) is Table1 and not _hooked(self)
 
 
 class _Image(nn.Module):
@@ -281,21 +283,33 @@ def _lean(layers: list[nn.Module]) -> list[nn.Module]:
     them as the convolution above reads them.
     """
     convolutions = [m for m in layers if isinstance(m, nn.ConvTranspose2d)]
-    last = convolutions[0].weight.is_contiguous(memory_format=torch.channels_last)
+    last = bool(convolutions) and convolutions[0].weight.is_contiguous(
+        memory_format=torch.channels_last
+    )
     out: list[nn.Module] = []
     for layer in layers:
         below = out[-1] if out else None
-        if isinstance(layer, nn.ReLU):
+        if type(layer) is nn.ReLU:
             # Below a view: the gradient of a view that was overwritten is copied.
             at = len(out) - isinstance(below, (_Image, nn.Unflatten))
-            free = at > 0 and isinstance(out[at - 1], _FREE)
+            free = at > 0 and type(out[at - 1]) in _FREE
             out.insert(at, nn.ReLU(inplace=True) if free else layer)
-        elif isinstance(layer, nn.Unflatten) and isinstance(below, nn.Linear) and last:
-            c, side, _ = layer.unflattened_size  # of the first image-shaped layer
+        elif last and type(below) is nn.Linear and _square(layer, below.out_features):
+            c, side, _ = cast(nn.Unflatten, layer).unflattened_size
             out[-1:] = [_channels_last(below, c, side), _Image(c, side)]
         else:
             out.append(layer)
     return out
+
+
+def _square(layer: nn.Module, pixels: int) -> bool:
+    """It makes (c, side, side) of the numbers of a linear layer."""
+    if type(layer) is not nn.Unflatten or layer.dim != 1:
+        return False
+    shape = tuple(layer.unflattened_size)
+    return (
+        len(shape) == 3 and shape[1] == shape[2] and math.prod(shape) == pixels and min(shape) > 0
+    )
 
 
 def _channels_last(linear: nn.Linear, c: int, side: int) -> nn.Linear:
@@ -310,18 +324,22 @@ def _channels_last(linear: nn.Linear, c: int, side: int) -> nn.Linear:
 
 
 def _hooked(g: nn.Module) -> bool:
-    """Whether somebody listens to a layer."""
-    names = ("_forward_hooks", "_forward_pre_hooks")
-    return any(getattr(m, name) for m in g.modules() for name in names)
+    """Whether somebody listens to a layer, or has replaced its forward pass."""
+    names = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    if any(getattr(m, name) for m in g.modules() for name in names):
+        return True
+    own = [m.__dict__["forward"] for m in g.modules() if "forward" in m.__dict__]
+    return not all(getattr(f, "keeps_the_map", False) for f in own)  # as of mcmcot_lite.synced
 
 
 def _merged(below: nn.Module, norm: _BatchNorm, unflattened: bool) -> nn.Module | None:
     """The layer below and its BatchNorm in one; None where they are of other kinds."""
-    if norm.running_var is None:
+    known = type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d)  # not a subclass: it may do otherwise
+    if not known or norm.running_var is None or not norm.affine:
         return None
-    if isinstance(below, nn.ConvTranspose2d) and not unflattened:
+    if type(below) is nn.ConvTranspose2d and not unflattened:
         return fuse_conv_bn_eval(below, norm, transpose=True)
-    if not isinstance(below, nn.Linear):
+    if type(below) is not nn.Linear or below.out_features % norm.num_features:
         return None
     wide = copy.deepcopy(norm)  # one entry for each output of the linear layer
     wide.num_features = below.out_features

@@ -10,13 +10,15 @@ import math
 import sys
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.engine import LOW, NOISE, Compute, resolved
-from mcmcot_lite.frozen import batch_norms
+from mcmcot_lite.frozen import couples
+from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.meter import folded_bytes, metered, pass_bytes
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport.footprint import correction_bytes
@@ -101,15 +103,20 @@ def predict_memory(
         device: where it is to run; it need not be here.
         stored: bytes of a stored pixel: 1 for uint8, 4 for float32.
         processes: how many share the run; each takes its part of a batch.
+
+    Raises:
+        TypeError, ValueError: on bad input, or where g cannot run on tensors without data.
     """
-    device, st = torch.device(device), settings
+    device, st, compute = _checked(g, settings, compute, device), settings, compute or Compute()
+    shape = _shape(shape)
     needed = FIRST | (SOLVER if st.alpha > 0 and st.transport != "auction" else {})
     missing = sum(size for name, size in needed.items() if name not in sys.modules)
-    compute = compute or Compute()
     n = checks.integer("n", n, 1)
-    stored = checks.integer("stored", stored, 1)
     dtype = next(p.dtype for p in g.parameters())
     size = dtype.itemsize
+    stored = checks.integer("stored", stored, 1)
+    rule, remedy = f"must be 1 or {size}", f"1 for uint8, {size} for {dtype}."
+    checks.require(stored in (1, size), "stored", rule, stored, remedy)
     precision = compute.precision
     if precision == "auto":  # of a GPU that is not here: as on recent ones
         here = device.type != "cuda" or torch.cuda.is_available()
@@ -123,12 +130,12 @@ def predict_memory(
     chunk = compute.chunk
     if chunk is None and (device.type == "cpu" or torch.cuda.is_available()):
         chunk = chosen_chunk(g, batch, shape, st, device, low)
-    chunk = batch if st.batchnorm == "batch" else min(batch, chunk or batch)
+    chunk = batch if couples(g, st.batchnorm) else min(batch, chunk or batch)
     weights = sum(p.numel() * p.element_size() for p in g.parameters())
     buffers = sum(b.numel() * b.element_size() for b in g.buffers())
     learned = sum(p.numel() * p.element_size() for p in g.parameters() if p.requires_grad)
     as_numbers = pixels * size if stored != size else 0  # a batch of bytes becomes floats
-    noise = min(st.K * batch * st.d, max(NOISE, batch * st.d)) * size if chunk < batch else 0
+    noise = min(st.K, max(1, NOISE // (batch * st.d))) * batch * st.d * size
     gathered = batch * (pixels * stored + 3 * st.d * size)
     meter = partial(
         metered,
@@ -140,7 +147,17 @@ def predict_memory(
         device=device,
         channels_last=compute.channels_last,
     )
-    inferring, learning = meter(images=chunk), meter(images=batch, learning=True)
+    try:
+        inferring, learning = meter(images=chunk), meter(images=batch, learning=True)
+    except Exception as error:  # g is the reader's, and may raise anything
+        if checks.is_ours(error):
+            raise
+        rule = f"must make images {shape} of latents (n, {st.d}) without data (device 'meta')"
+        got, remedy = (
+            f"the error '{checks.error_text(error)}'",
+            "Match d and shape with those of g.",
+        )
+        raise checks.fail("g", rule, got, remedy) from error
     learn = learning.peak
     if device.type == "cpu":  # Adam's step on one weight after another
         largest = max(p.numel() * p.element_size() for p in g.parameters())
@@ -160,6 +177,41 @@ def predict_memory(
         transport=solver + folded if corrects else 0,
         libraries=missing + kernels if device.type == "cpu" else 0,
     )
+
+
+def _checked(g: object, settings: object, compute: object, device: object) -> torch.device:
+    """The device; refuses arguments of other kinds."""
+    kinds = (("g", g, nn.Module), ("settings", settings, Settings))
+    if compute is not None:
+        kinds = (*kinds, ("compute", compute, Compute))
+    for name, value, kind in kinds:
+        if not isinstance(value, kind):
+            rule, remedy = f"must be a {kind.__name__}", f"Pass a {kind.__name__}, as to fit."
+            raise checks.fail(name, rule, checks.shown(value), remedy, TypeError)
+    assert isinstance(g, nn.Module)
+    floats = [p for p in g.parameters() if p.is_floating_point()]
+    rule, remedy = "must hold floating-point parameters", "Pass a network that can learn."
+    ok = bool(floats) and len(floats) == len(list(g.parameters()))
+    checks.require(ok, "g", rule, "none, or others", remedy)
+    check_trainable(g)
+    rule, remedy = "must be a device of type 'cpu' or 'cuda'", "Pass 'cpu' or 'cuda'."
+    if not isinstance(device, (str, torch.device)):
+        raise checks.fail("device", rule, checks.shown(device), remedy, TypeError)
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise checks.fail("device", rule, repr(device), remedy) from error
+    checks.require(found.type in ("cpu", "cuda"), "device", rule, repr(device), remedy)
+    return found
+
+
+def _shape(shape: object) -> tuple[int, ...]:
+    """The shape of an image: positive sizes."""
+    remedy, listed = "For example (1, 28, 28).", isinstance(shape, (tuple, list))
+    sizes = cast("tuple[object, ...]", shape) if listed else ()
+    rule = "must be a tuple of sizes"
+    checks.require(bool(sizes), "shape", rule, checks.shown(shape), remedy, TypeError)
+    return tuple(checks.integer("shape", k, 1) for k in sizes)
 
 
 def chosen_chunk(
@@ -188,8 +240,7 @@ def chosen_chunk(
         The number; None for a whole batch, also where BatchNorm couples it, or where g cannot run
         without data.
     """
-    coupled = settings.batchnorm == "batch" and bool(batch_norms(g))
-    if coupled or (device.type == "cpu" and rows <= FEWEST):
+    if couples(g, settings.batchnorm) or (device.type == "cpu" and rows <= FEWEST):
         return None
 
     def taken(images: int) -> int:

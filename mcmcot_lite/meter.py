@@ -29,6 +29,7 @@ META = torch.device("meta")
 Scratch = Callable[[Any, Any, Any], int]  # operation, arguments, result -> bytes
 # What oneDNN keeps of an operation on tensors of one shape, measured: its code, made when needed.
 CONVOLUTION, LOW_PRODUCT = 105_000, 580_000
+OWN = (torch.float64, torch.float16)  # what PyTorch convolves itself on most CPUs
 PRODUCTS = ("aten.addmm.default", "aten.mm.default")
 
 
@@ -85,10 +86,10 @@ def _key(storage: Any) -> int:
 def _kernels(func: Any, args: Any) -> int:
     """Bytes of the code that oneDNN makes and keeps for an operation on a CPU."""
     if func is torch.ops.aten.convolution.default:
-        return CONVOLUTION if args[0].dtype != torch.float64 else 0
+        return CONVOLUTION if args[0].dtype not in OWN else 0
     if func is torch.ops.aten.convolution_backward.default:
-        return sum(args[10][:2]) * CONVOLUTION if args[0].dtype != torch.float64 else 0
-    low = str(func) in PRODUCTS and args[-1].dtype in (torch.bfloat16, torch.float16)
+        return sum(args[10][:2]) * CONVOLUTION if args[0].dtype not in OWN else 0
+    low = str(func) in PRODUCTS and args[-1].dtype == torch.bfloat16
     return LOW_PRODUCT if low else 0
 
 
@@ -97,7 +98,8 @@ def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
 
     Measured, each operation by itself, as the growth of a process. oneDNN copies the weights into
     an order of its own, and back for their gradients; where the channels are not last, the
-    activations as well. float64 it leaves to PyTorch, which writes out each window of the image.
+    activations as well. float64 and fp16 it leaves to PyTorch, which writes out each window of the
+    image.
 
     Args:
         func, args, out: as a dispatch mode receives them.
@@ -113,9 +115,10 @@ def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
     else:
         return 0
     X, Y, W = (t.numel() * t.element_size() for t in (image, result, weight))
-    if image.dtype == torch.float64:
+    if image.dtype in OWN:
         small = result if not transposed else image  # windows lie at the pixels of the smaller one
-        windows = math.prod(small.shape[2:]) * len(image) * math.prod(weight.shape[1:]) * 8
+        windows = math.prod(small.shape[2:]) * len(image) * math.prod(weight.shape[1:])
+        windows *= image.element_size()
         single = all(k == 1 for k in weight.shape[2:])
         writes = wanted[1] if backward and not transposed else not backward
         return windows if writes and not single else 0

@@ -27,6 +27,7 @@ def synced(g: nn.Module, world: World) -> Generator[None]:
     layers = batch_norms(g) if world.size > 1 else []
     for layer in layers:
         own = partial(_forward, layer, world)  # hides the class's
+        setattr(own, "keeps_the_map", True)  # noqa: B010  # of stored averages, for a folded copy
         setattr(layer, "forward", own)  # noqa: B010
     try:
         yield

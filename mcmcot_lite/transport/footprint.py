@@ -39,4 +39,4 @@ def correction_bytes(n: int, d: int, method: str, eps: float, device: str) -> in
         return 4 * math.prod(TILE[device]) + n * (GROUPS * 12 + 32 * d)
     if n <= DENSE:
         return (1 << 20) + 40 * n * n
-    return (6 << 20) + n * (3700 + 45 * d)
+    return (6 << 20) + n * (3700 + 20 * d) + 45 * d * min(n, 4000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 import sys
@@ -26,7 +27,7 @@ from mcmcot_lite import (
 )
 from mcmcot_lite.density import raw_grad_z, raw_score
 from mcmcot_lite.engine import Engine, as_float
-from mcmcot_lite.frozen import frozen, inference_form
+from mcmcot_lite.frozen import couples, frozen, inference_form
 from mcmcot_lite.langevin import walk
 
 F64 = torch.float64
@@ -146,6 +147,77 @@ def test_only_what_no_gradient_needs_is_overwritten(at, layer):
             x = torch.rand(g(z).shape, generator=seeded(), dtype=F64)
             pair = [raw_score(h, z, x, 0.3, None) for h in (g, f)]
         assert torch.allclose(*pair, rtol=1e-9, atol=1e-9)
+
+
+class Halved(nn.Module):
+    """A layer whose forward pass is another one than its class's."""
+
+    def forward(self, v):
+        return 0.5 * super().forward(v)
+
+
+def changed(name):
+    """MNIST's network of Table 1 with one thing changed that its forms must not lose."""
+    g = trained(mnist_generator)
+    k = [m.num_features for m in g.modules() if hasattr(m, "num_features")]
+    kind, _, at = name.partition(" ")
+    if kind == "subclass":
+        layer = g.net[int(at)]
+        layer.__class__ = type("Other", (Halved, type(layer)), {})
+    elif kind == "instance":
+        layer = g if at == "g" else g.net[int(at)]
+        own = layer.forward
+        layer.forward = lambda v: 0.5 * own(v)
+    elif kind == "call":
+        call = lambda self, z: 0.5 * nn.Module.__call__(self, z)  # noqa: E731
+        g.__class__ = type("Other", (type(g),), {"__call__": call})
+    elif kind == "plain":  # BatchNorm without weights
+        kind_of = nn.BatchNorm1d if at == "1" else nn.BatchNorm2d
+        g.net[int(at)] = kind_of(k[0 if at == "1" else 1], affine=False).double().eval()
+    elif kind == "spectral":
+        nn.utils.parametrizations.spectral_norm(g.net[int(at)])
+    elif kind == "unflatten":
+        g.net[4] = nn.Unflatten(1, (-1, 7, 7))
+    elif kind == "flat":
+        g.net = nn.Sequential(*list(g.net)[:4], nn.Unflatten(1, (-1, 7, 14)), nn.ReLU()).eval()
+    elif kind == "backward":
+        g.net[int(at)].register_full_backward_hook(lambda _, grads, __: (2 * grads[0],))
+    return g
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("batchnorm", ["running", "batch"])
+@pytest.mark.parametrize(
+    "name",
+    [f"subclass {k}" for k in (0, 1, 2, 3, 5, 6, 7, 8)]
+    + ["instance g", "instance 1", "instance 2", "call", "plain 1", "plain 5", "spectral 0"]
+    + ["spectral 7", "unflatten", "flat", "backward 0", "backward 6"],
+)
+def test_a_changed_network_is_inferred_as_it_is(name, batchnorm, last):
+    g = changed(name)
+    if last:
+        g.to(memory_format=torch.channels_last)
+    z = torch.randn(9, g.d, generator=seeded(2), dtype=F64)
+    with frozen(g, batchnorm):
+        f = inference_form(g, batchnorm, 10**9)
+        want = g(z)
+        assert torch.allclose(f(z), want, rtol=1e-11, atol=1e-11)
+        x = torch.rand(want.shape, generator=seeded(), dtype=F64)
+        pair = [raw_score(h, z, x, 0.3, None) for h in (g, f)]
+    assert torch.allclose(*pair, rtol=1e-9, atol=1e-9)
+
+
+def test_a_layer_that_always_uses_the_batch_is_never_cut():
+    """BatchNorm without stored averages couples the images in either reading."""
+    g = nn.Sequential(
+        nn.Linear(2, 8), nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 12)
+    )
+    g = nn.Sequential(g, nn.Unflatten(1, (1, 3, 4)), nn.Sigmoid()).double()
+    assert couples(g, "running")
+    st, x = settings(K=3, iterations=1), images().double()
+    whole = train(st, copy.deepcopy(g), x)
+    cut = train(st, g, x, compute=Compute(chunk=4))
+    assert torch.equal(whole.z_hat, cut.z_hat)
 
 
 def test_nobody_who_listens_is_bypassed():

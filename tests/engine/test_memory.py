@@ -122,8 +122,9 @@ import json, sys, tempfile, threading, time, torch
 torch.set_num_threads(1)
 from mcmcot_lite import MLP, Compute, Settings, fit, predict_memory
 from mcmcot_lite import celeba_generator, mnist_generator, svhn_generator
-case = dict(width=1.0, n=500, batch=10**6, stored=1, alpha=0.0, batchnorm="running", saved=False)
-case |= dict(dtype="float32", precision="auto", channels_last=True, transport="exact", fresh=False)
+case = dict(K=1, width=1.0, n=500, batch=10**6, stored=1, alpha=0.0, batchnorm="running")
+case |= dict(dtype="float32", precision="auto", channels_last=True, transport="exact")
+case |= dict(fresh=False, saved=False)
 case |= json.loads(sys.argv[1])
 dtype = getattr(torch, case["dtype"])
 make, shape = {
@@ -137,7 +138,7 @@ def network():
     return make(case["d"], width=case["width"]).to(dtype)
 def settings(size):
     return Settings(
-        d=case["d"], K=1, L=1, L2=1, iterations=2, batch_size=size, alpha=case["alpha"],
+        d=case["d"], K=case["K"], L=1, L2=1, iterations=2, batch_size=size, alpha=case["alpha"],
         batchnorm=case["batchnorm"], transport=case["transport"],
     )
 compute = Compute(precision=case["precision"], channels_last=case["channels_last"])
@@ -200,6 +201,9 @@ print((peak - base + there) / expected)
         {"net": "svhn", "d": 64, "width": 0.5, "dtype": "float64"},
         {"net": "celeba", "d": 64, "n": 100, "width": 0.5, "channels_last": False},
         {"net": "celeba", "d": 64, "n": 100, "width": 0.5, "precision": "bf16"},
+        {"net": "mlp", "d": 100, "n": 1000, "K": 100},
+        {"net": "mlp", "d": 128, "n": 4000, "batch": 1000, "alpha": 0.5},
+        {"net": "svhn", "d": 64, "n": 250, "precision": "fp16"},
         {"net": "wide", "d": 10, "n": 1000, "batch": 100, "saved": True},
         {"net": "svhn", "d": 64, "batch": 64, "batchnorm": "batch", "saved": True},
     ],
@@ -248,6 +252,7 @@ def test_what_a_convolution_takes_for_itself_by_hand():
         assert bytes_of(dtype, False, mask=[True, True, False])[0] == X + Y + extra
     columns = n * side * side * b * k * k * 8
     assert bytes_of(torch.float64, True)[0] == columns
+    assert bytes_of(torch.float16, True)[0] == columns / 4
     assert bytes_of(torch.float64, True, mask=[True, True, False])[0] == 0
     columns = n * side * side * a * k * k * 8
     assert bytes_of(torch.float64, True, transposed=False)[0] == columns
@@ -276,12 +281,49 @@ def test_processes_share_a_batch():
 
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [({"n": 0}, ValueError), ({"n": 1.5}, TypeError), ({"stored": 0}, ValueError)],
+    [
+        ({"n": 0}, ValueError),
+        ({"n": 1.5}, TypeError),
+        ({"stored": 0}, ValueError),
+        ({"stored": 2}, ValueError),
+        ({"processes": 0}, ValueError),
+        ({"g": None}, TypeError),
+        ({"g": lambda z: z}, TypeError),
+        ({"g": nn.ReLU()}, ValueError),
+        ({"g": net().requires_grad_(False)}, ValueError),
+        ({"g": MLP(5, (1, 3, 4))}, ValueError),
+        ({"settings": {}}, TypeError),
+        ({"compute": "bf16"}, TypeError),
+        ({"device": "gpu"}, ValueError),
+        ({"device": "meta"}, ValueError),
+        ({"device": 5}, TypeError),
+        ({"device": None}, TypeError),
+        ({"shape": 28}, TypeError),
+        ({"shape": ()}, TypeError),
+        ({"shape": (1, -3, 4)}, ValueError),
+        ({"shape": (1, 3, 5)}, ValueError),
+    ],
 )
 def test_bad_input(values, kind):
-    arguments = {"n": 10, "stored": 1} | values
-    with pytest.raises(kind, match="must be"):
-        predict_memory(net(), arguments["n"], (1, 3, 4), settings(), stored=arguments["stored"])
+    """Named, with the rule, what came and what to do."""
+    arguments = {"g": net(), "n": 10, "shape": (1, 3, 4), "settings": settings()} | values
+    with pytest.raises(kind, match=r"(?s)^\S.* must .*got .*\. \S") as error:
+        predict_memory(**arguments)
+    if "g" not in values and values != {"shape": (1, 3, 5)}:
+        assert next(iter(values)) in str(error.value)
+
+
+def test_a_network_that_reads_its_data_cannot_be_metered():
+    class Asks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g = net()
+
+        def forward(self, z):
+            return self.g(z) if float(z.sum()) < 1e9 else z
+
+    with pytest.raises(ValueError, match="without data"):
+        predict_memory(Asks(), 10, (1, 3, 4), settings())
 
 
 def test_networks_of_table_1_need_no_data():
