@@ -29,10 +29,11 @@ __all__ = ["Memory", "chosen_chunk", "predict_memory"]
 # images at once, MNIST's network with 250 (45 MiB), SVHN's with 128 to 256, CelebA's with 64.
 CACHE = 48 << 20
 FEWEST, MANY = 64, 1000  # below, reading the weights costs; above, nothing is gained
-# What importing takes, measured: a first run imports PyTorch's compiler (86 MiB; Adam asks for it,
-# and so does the meter) and reads 16 MiB of PyTorch's own code; a correction imports the others.
-FIRST = {"torch._dynamo": 102 << 20}
-SOLVER = {"scipy.sparse": 13 << 20, "ot": 120 << 20}
+# What importing takes, measured (results/memory.json): a first run imports PyTorch's compiler
+# (Adam asks for it, and so does the meter) and reads some of PyTorch's own code; a correction
+# imports the others.
+FIRST = {"torch._dynamo": 89 << 20}
+SOLVER = {"scipy.sparse": 11 << 20, "ot": 122 << 20}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Memory:
 
     This counts what tensors hold, and what convolutions take for themselves on a CPU. An allocator
     may keep blocks besides that are free again: PyTorch's on a GPU, the C library's on a CPU. With
-    glibc's as it comes a process was seen to keep up to 60 % more, mostly below 500 MiB; with
+    glibc's as it comes a process was seen to keep 5 to 62 % more (results/memory.json); with
     ``MALLOC_MMAP_THRESHOLD_=100000`` in its environment it takes what is told, and more time.
     """
 

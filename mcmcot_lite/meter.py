@@ -1,4 +1,4 @@
-"""What a pass through a network takes, learned without data in milliseconds.
+"""What a pass through a network takes, learned without data in a fraction of a second.
 
 The network runs on tensors of PyTorch's device "meta", which have shapes and no values, while a
 :class:`Meter` adds up what is alive. What an operation takes for itself, beyond its inputs and
@@ -27,8 +27,9 @@ __all__ = ["Meter", "Pass", "folded_bytes", "metered", "pass_bytes", "scratch"]
 
 META = torch.device("meta")
 Scratch = Callable[[Any, Any, Any], int]  # operation, arguments, result -> bytes
-# What oneDNN keeps of an operation on tensors of one shape, measured: its code, made when needed.
-CONVOLUTION, LOW_PRODUCT = 105_000, 580_000
+# What oneDNN keeps of an operation on tensors of one shape: its code, made when needed. Measured
+# (results/memory.json, "kernels").
+CONVOLUTION, LOW_PRODUCT = 130_000, 615_000
 OWN = (torch.float64, torch.float16)  # what PyTorch convolves itself on most CPUs
 PRODUCTS = ("aten.addmm.default", "aten.mm.default")
 
@@ -96,10 +97,10 @@ def _kernels(func: Any, args: Any) -> int:
 def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
     """Bytes that a convolution takes on a CPU besides its result; 0 for other operations.
 
-    Measured, each operation by itself, as the growth of a process. oneDNN copies the weights into
-    an order of its own, and back for their gradients; where the channels are not last, the
-    activations as well. float64 and fp16 it leaves to PyTorch, which writes out each window of the
-    image.
+    Measured, each operation by itself, as the growth of a process (results/memory.json). oneDNN
+    copies the weights into an order of its own, and back for their gradients; where the channels
+    are not last, the activations as well. float64 and fp16 it leaves to PyTorch, which writes out
+    each window of the image.
 
     Args:
         func, args, out: as a dispatch mode receives them.

@@ -17,8 +17,9 @@ def correction_bytes(n: int, d: int, method: str, eps: float, device: str) -> in
     """Bytes that a correction takes on its device, for latents that are no extreme.
 
     Lines through what processes took whose allocator returns freed blocks at once, n from 500 to
-    20,000. `results/transport.json` has up to 25 % more, up to n = 60,000, where it does not. Tight
-    clusters take the exact solver up to twice as much; :func:`~.memory_needed` is a bound for all.
+    20,000 (results/memory.json). `results/transport.json` has up to 25 % more, up to n = 60,000,
+    where it does not. Tight clusters take the exact solver up to twice as much;
+    :func:`~.memory_needed` is a bound for all.
 
     Args:
         n, d: of the clouds.
