@@ -9,8 +9,8 @@ import torch
 from helpers import seeded
 
 from mcmcot_lite import data, frechet_distance
-from mcmcot_lite.features import DIGIT_FEATURES, digit_features, digits
-from mcmcot_lite.features.digits import FILE, SHA256, digit_network
+from mcmcot_lite.features import DIGIT_FEATURES, digit_features, digits, fashion_features
+from mcmcot_lite.features.digits import FASHION_FILE, FASHION_SHA256, FILE, SHA256, digit_network
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,18 @@ def trained():
     net = digit_network()
     net.load_state_dict(torch.load(FILE, weights_only=True))
     return net.eval()
+
+
+def test_the_one_for_clothes():
+    assert hashlib.sha256(FASHION_FILE.read_bytes()).hexdigest() == FASHION_SHA256
+    net = digit_network()
+    net.load_state_dict(torch.load(FASHION_FILE, weights_only=True))
+    x = torch.randint(256, (5, 1, 28, 28), generator=seeded(), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.allclose(fashion_features(x), net[:-1](x.float() / 255), atol=1e-4)
+    assert not torch.allclose(fashion_features(x), digit_features(x))
+    with pytest.raises(ValueError, match="x must have shape"):
+        fashion_features(x[..., :20])
 
 
 def test_the_file_is_small_and_known():

@@ -265,3 +265,39 @@ def test_bad_arguments_of_scatter_are_named_and_draw_nothing(change, kind, messa
 
 def test_colours_differ():
     assert len(set(figures.COLOURS)) == len(figures.COLOURS)
+
+
+# ---- clouds
+
+
+def test_clouds_are_scatters_side_by_side(rng):
+    z = torch.randn(20, 3, generator=rng)
+    fig = figures.clouds({"a": z, "prior": z[:5]}, torch.arange(20) % 2, plain=["prior"], limit=3)
+    left, right = fig.axes
+    assert [ax.get_title() for ax in fig.axes] == ["a", "prior"]
+    assert [len(c.get_offsets()) for c in left.collections] == [10, 10]
+    assert [len(c.get_offsets()) for c in right.collections] == [5]
+    assert left.get_xlim() == (-3, 3)
+    plt.close(fig)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"panels": None}, TypeError, "panels must be a dict"),
+        ({"panels": {}}, TypeError, "panels must be a dict"),
+        ({"panels": {"a": [1]}}, TypeError, "panels"),
+        ({"panels": {"a": torch.zeros(4, 1)}}, ValueError, "panels must hold latents"),
+        ({"panels": {3: torch.zeros(4, 2)}}, TypeError, "panels"),
+        ({"labels": torch.zeros(3).long()}, ValueError, "labels"),
+        ({"plain": "a"}, TypeError, "plain"),
+        ({"plain": ["b"]}, ValueError, "plain must name panels"),
+        ({"limit": 0}, ValueError, "limit"),
+        ({"side": 0.1}, ValueError, "side"),
+    ],
+)
+def test_bad_arguments_of_clouds_draw_nothing(change, kind, message):
+    before = plt.get_fignums()
+    with pytest.raises(kind, match=f"^{message}"):
+        figures.clouds(**{"panels": {"a": torch.zeros(4, 2)}} | change)
+    assert plt.get_fignums() == before

@@ -64,6 +64,40 @@ def test_of_a_prior_sample_is_the_floor():
     assert abs(excess.mean()) < stats.t.isf(5e-4, 11) * excess.std(ddof=1) / math.sqrt(12)
 
 
+def test_against_a_prior_of_your_own():
+    """Scaled by 3 and shifted, latents and prior: all is 9 times that of N(0, I)."""
+    z_hat = normal(0, 80, 3) + 0.5
+    plain = distance_to_prior(z_hat, rng=seeded(1))
+
+    def prior(n, rng):
+        return 3 * torch.randn(n, 3, generator=rng, dtype=torch.float64) - 1
+
+    own = distance_to_prior(3 * z_hat - 1, rng=seeded(1), prior=prior)
+    assert own.value == pytest.approx(9 * plain.value, rel=1e-9)
+    assert own.floor == pytest.approx(9 * plain.floor, rel=1e-9)
+    assert own.stderr == pytest.approx(9 * plain.stderr, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("prior", "kind", "words"),
+    [
+        (3, TypeError, "prior must be a function"),
+        (lambda n: None, TypeError, "prior must take 2 arguments"),
+        (
+            lambda n, rng: torch.zeros(n + 1, 3).double(),
+            ValueError,
+            "prior's latents must have shape",
+        ),
+        (lambda n, rng: torch.zeros(n, 3), ValueError, "prior's latents must have the dtype"),
+        (lambda n, rng: None, TypeError, "prior's latents"),
+    ],
+)
+def test_a_prior_that_is_none(prior, kind, words):
+    rng = seeded()
+    with pytest.raises(kind, match=f"^{words}"):
+        distance_to_prior(normal(0, 8, 3), rng=rng, prior=prior)
+
+
 def test_the_floor_grows_with_the_dimension_and_falls_with_n():
     floor = lambda n, d: distance_to_prior(normal(0, n, d), rng=seeded(1)).floor  # noqa: E731
     assert floor(50, 1) < floor(50, 2) < floor(50, 8) < floor(50, 30)

@@ -14,7 +14,7 @@ Departs: steps are those of Eq. (8), drift s^2/2 and noise s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -24,6 +24,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import fully_connected
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
+from mcmcot_lite.baselines.walk import normal, walk
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, raw_log_joint
 from mcmcot_lite.frozen import frozen
 
@@ -128,36 +129,18 @@ class LEBM(Model):
         return -squared / (2 * self.sigma**2) + self.energy(up) - self.energy(down)
 
     def _posterior(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """Chains on log p(x, z)."""
-        return self._walk(lambda z: self._log_joint(x, z), len(x), x, self.K, self.s, rng)
+        """Chains on log p(x, z), from N(0, I)."""
+        start = normal(len(x), self.d, x, rng)
+        return walk(lambda z: self._log_joint(x, z), start, self.K, self.s, rng)
 
     def _prior(self, n: int, like: Tensor, rng: torch.Generator) -> Tensor:
-        """Chains on log p(z)."""
+        """Chains on log p(z), from N(0, I)."""
 
         def log_prior(z: Tensor) -> Tensor:
             return self.energy(z) - z.square().sum(1) / 2
 
-        return self._walk(log_prior, n, like, self.K_prior, self.s_prior, rng)
-
-    def _walk(
-        self,
-        log_p: Callable[[Tensor], Tensor],
-        n: int,
-        like: Tensor,
-        K: int,
-        s: float,
-        rng: torch.Generator,
-    ) -> Tensor:
-        def noise() -> Tensor:
-            return torch.randn(n, self.d, generator=rng, device=like.device, dtype=like.dtype)
-
-        z = noise()
-        for _ in range(K):
-            with torch.enable_grad():
-                at = z.detach().requires_grad_()
-                (slope,) = torch.autograd.grad(log_p(at).sum(), at)
-            z = z + s**2 / 2 * slope + s * noise()
-        return z.detach()
+        start = normal(n, self.d, like, rng)
+        return walk(log_prior, start, self.K_prior, self.s_prior, rng)
 
     @torch.no_grad()
     def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -182,10 +165,3 @@ class LEBM(Model):
         rng = checks.rng_on(rng, like.device)
         with frozen(self), checks.restored(rng):
             return checks.finite("sample_prior", self._prior(n, like, rng), OVERFLOW)
-
-    @torch.no_grad()
-    def sample(self, n: int, *, rng: torch.Generator) -> Tensor:
-        """G at n draws of the learned prior, (n, ...), on g's device."""
-        z = self.sample_prior(n, rng=rng)
-        with frozen(self):
-            return self.g(z)

@@ -12,14 +12,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
-from mcmcot_lite.frozen import batch_norms
+from mcmcot_lite.baselines.tried import tried
+from mcmcot_lite.density import OVERFLOW
+from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 
@@ -34,6 +36,7 @@ class Model(nn.Module, ABC):
 
     label: ClassVar[str] = "model"  # at the progress bar
     raised: ClassVar[str] = "objective"  # what the objective is called in messages
+    g: nn.Module
 
     @abstractmethod
     def check(self, x: Tensor) -> None:
@@ -50,6 +53,26 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """The images, decoded from what was inferred, of x's shape; rng where that draws."""
+
+    @abstractmethod
+    def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:
+        """Latents of n new images, (n, d): what :meth:`infer` should look like, all together."""
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """The images of latents z, (n, ...)."""
+        checks.latents("z", z)
+        with frozen(self):
+            y = cast(Tensor, tried("z", self.g, z, "Match d, dtype and device."))
+            return checks.finite("decode", y, OVERFLOW)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, rng: torch.Generator) -> Tensor:
+        """New images, (n, ...): those of n latents of :meth:`sample_prior`, on g's device."""
+        return self.decode(self.sample_prior(n, rng=rng))
+
+    def begin(self, epoch: int, x: Tensor, rng: torch.Generator) -> None:
+        """What a model sets before an epoch of training, 1, 2, ..., on images x: mostly nothing."""
 
     def groups(self, lr: float) -> list[dict[str, Any]]:
         """The parameters and their rates, as an optimiser takes them."""
@@ -119,6 +142,7 @@ def fit_model(
     begin = time.perf_counter()
     for epoch in tqdm(range(1, epochs + 1), disable=not progress, desc=model.label):
         model.train()
+        model.begin(epoch, x.detach(), rng)
         order = torch.randperm(len(x), generator=rng, device=x.device)
         total = 0.0
         for i in torch.tensor_split(order, parts):

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
+from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
 from mcmcot_lite.frozen import frozen
 
@@ -115,8 +116,8 @@ class RAE(Model):
         self.density = shares, means, factors
 
     @torch.no_grad()
-    def sample(self, n: int, *, rng: torch.Generator) -> Tensor:
-        """G at n draws from the estimated law of the latents, (n, ...), on the device of g."""
+    def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:
+        """N draws from the estimated law of the latents, (n, d)."""
         n = checks.integer("n", n, 1)
         if self.density is None:
             rule, remedy = "must be estimated before sampling", "Call fit_density(x)."
@@ -124,10 +125,8 @@ class RAE(Model):
         shares, means, factors = self.density
         rng = checks.rng_on(rng, means.device)
         which = torch.multinomial(shares, n, replacement=True, generator=rng)
-        e = torch.randn(n, means.shape[1], generator=rng, device=means.device, dtype=means.dtype)
-        z = means[which] + (factors[which] @ e[..., None])[..., 0]
-        with frozen(self):
-            return self.g(z)
+        e = normal(n, means.shape[1], means, rng)
+        return means[which] + (factors[which] @ e[..., None])[..., 0]
 
 
 def _mixture(components: int, seed: int) -> Any:

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import MLPEncoder
 from mcmcot_lite.baselines.model import Model, fit_model
+from mcmcot_lite.baselines.normals import drawn, kl_to_prior
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
+from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
 from mcmcot_lite.frozen import buffers_restored, frozen
 
@@ -38,14 +40,26 @@ class VAE(Model):
         g: generator, a module, (n, d) to the images' shape.
         encoder: module from images to (means, log variances), each (n, d).
         sigma: pixel noise, > 0.
+        learn_sigma: learn the noise too; sigma is where it starts.
     """
 
     label, raised = "VAE", "ELBO"
 
-    def __init__(self, g: nn.Module, encoder: nn.Module, *, sigma: float) -> None:
+    def __init__(
+        self, g: nn.Module, encoder: nn.Module, *, sigma: float, learn_sigma: bool = False
+    ) -> None:
         super().__init__()
         self.g, self.encoder = as_module("g", g), as_module("encoder", encoder)
-        self.sigma = check_sigma(sigma)
+        like = next(self.g.parameters(), torch.zeros(()))
+        start = like.new_tensor(math.log(check_sigma(sigma)))
+        learned = checks.boolean("learn_sigma", learn_sigma)
+        self.log_sigma = nn.Parameter(start) if learned else None
+        self._sigma = float(sigma)
+
+    @property
+    def sigma(self) -> float:
+        """The pixel noise as it is now."""
+        return self._sigma if self.log_sigma is None else float(self.log_sigma.detach().exp())
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances of q(z|x), each (n, d), for images x, (n, ...)."""
@@ -68,11 +82,14 @@ class VAE(Model):
     def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """:meth:`elbo` without checks of x."""
         mean, logvar = cast("tuple[Tensor, Tensor]", tried("x", self.encoder, x, BATCH))
-        decoded = cast(Tensor, tried("x", self.g, _draw(mean, logvar, rng), BATCH))
+        decoded = cast(Tensor, tried("x", self.g, drawn((mean, logvar), rng), BATCH))
         squared = (x - decoded).flatten(1).square().sum(1)
-        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
-        kl = (mean.square() + logvar.exp() - 1 - logvar).sum(1) / 2
-        return -squared / (2 * self.sigma**2) - constant - kl
+        if self.log_sigma is None:
+            log_sigma, twice = math.log(self._sigma), 2 * self._sigma**2
+        else:
+            log_sigma, twice = self.log_sigma, 2 * (2 * self.log_sigma).exp()
+        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + log_sigma)
+        return -squared / twice - constant - kl_to_prior((mean, logvar))
 
     @torch.no_grad()
     def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -80,8 +97,7 @@ class VAE(Model):
         self.check(x)
         rng = checks.rng_on(rng, x.device)
         with frozen(self), checks.restored(rng):
-            mean, logvar = _finite(self.encoder(x))
-            return checks.finite("infer", _draw(mean, logvar, rng), OVERFLOW)
+            return checks.finite("infer", drawn(_finite(self.encoder(x)), rng), OVERFLOW)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
@@ -91,14 +107,27 @@ class VAE(Model):
             return checks.finite("reconstruct", self.g(_finite(self.encoder(x))[0]), OVERFLOW)
 
     @torch.no_grad()
-    def sample(self, n: int, *, d: int, rng: torch.Generator) -> Tensor:
-        """G at n draws from the prior, (n, ...), on the device of rng, which must be g's."""
-        n, d = checks.integer("n", n, 1), checks.integer("d", d, 1)
+    def sample_prior(self, n: int, *, d: int | None = None, rng: torch.Generator) -> Tensor:
+        """N draws of N(0, I), (n, d), on the device of rng, which must be g's."""
+        n, d = checks.integer("n", n, 1), self._dimension(d)
         like = next(self.g.parameters(), torch.empty(0))
         rng = checks.rng_on(rng, like.device)
         with frozen(self):
             tried("d", self.g, like.new_zeros(2, d), "Pass the d that g was built for.")
-            return self.g(torch.randn(n, d, generator=rng, device=like.device, dtype=like.dtype))
+        return normal(n, d, like, rng)
+
+    @torch.no_grad()
+    def sample(self, n: int, *, d: int | None = None, rng: torch.Generator) -> Tensor:
+        """G at n draws from the prior, (n, ...), on the device of rng, which must be g's.
+
+        d is needed where the encoder has no attribute of that name.
+        """
+        return self.decode(self.sample_prior(n, d=d, rng=rng))
+
+    def _dimension(self, d: int | None) -> int:
+        d = getattr(self.encoder, "d", None) if d is None else d
+        remedy = "The encoder does not tell it: pass d=, the dimension of the latents."
+        return checks.integer("d", d, 1, remedy=remedy if d is None else "")
 
     def check(self, x: Tensor) -> None:
         """Refuses images that encoder and generator cannot take, by a trial on two of them."""
@@ -120,12 +149,6 @@ def _finite(law: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     for name, value in zip(("means", "log variances"), law, strict=True):
         checks.finite(f"encoder's {name}", value.detach(), OVERFLOW)
     return law
-
-
-def _draw(mean: Tensor, logvar: Tensor, rng: torch.Generator) -> Tensor:
-    """A sample of N(mean, exp(logvar)), differentiable in both, (n, d)."""
-    noise = torch.randn(mean.shape, generator=rng, device=mean.device, dtype=mean.dtype)
-    return mean + (logvar / 2).exp() * noise
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ and Ito with a grey and a violet, told apart by readers with any common colour b
 
 from mcmcot_lite.figures.maps import cells, surface
 from mcmcot_lite.figures.moving import play, turn
-from mcmcot_lite.figures.still import image_grid, prior_circles, scatter, style
+from mcmcot_lite.figures.still import clouds, image_grid, prior_circles, scatter, style
 from mcmcot_lite.figures.theme import BLUE, COLOURS, GREEN, GREY, ORANGE, PINK, RED, SKY
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "RED",
     "SKY",
     "cells",
+    "clouds",
     "image_grid",
     "play",
     "prior_circles",

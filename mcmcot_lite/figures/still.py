@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.figures import inputs
 from mcmcot_lite.figures.theme import COLOURS
 
-__all__ = ["image_grid", "prior_circles", "scatter", "style"]
+__all__ = ["clouds", "image_grid", "prior_circles", "scatter", "style"]
 
 
 def _pyplot() -> Any:
@@ -120,3 +120,45 @@ def scatter(
         ax.scatter(chosen[:, 0], chosen[:, 1], s=5, alpha=0.6, color=colour, lw=0)
     prior_circles(ax)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), title=title, aspect="equal")
+
+
+def clouds(
+    panels: Mapping[str, Tensor],
+    labels: Tensor | None = None,
+    *,
+    plain: Sequence[str] = (),
+    limit: float = 4.2,
+    side: float = 2.4,
+) -> Any:
+    """Several latent clouds side by side, each a :func:`scatter` of the first two coordinates.
+
+    Args:
+        panels: title -> latents (n, d), d >= 2.
+        labels: class of each point, (n,), for colour.
+        plain: titles of panels without classes, such as draws of a prior.
+        limit: all axes run from -limit to limit.
+        side: width of a panel, in inches.
+
+    Returns:
+        The matplotlib figure.
+    """
+    named = isinstance(cast(object, panels), Mapping) and len(panels) > 0
+    rule, remedy = "must be a dict of titles and latents", 'For example {"VAE": z}.'
+    checks.require(named, "panels", rule, checks.shown(panels), remedy, TypeError)
+    bare = inputs.strings("plain", plain)
+    for title, z in panels.items():
+        flat = checks.tensor("panels", z, ndim=2)
+        rule, got = "must hold latents of two numbers or more", f"shape {tuple(flat.shape)}"
+        checks.require(flat.shape[1] >= 2, "panels", rule, got, "Take z of shape (n, 2).")
+        inputs.line("panels", title)
+        inputs.classes(None if title in bare else labels, len(z))
+    unknown = [title for title in bare if title not in panels]
+    rule, remedy = "must name panels", "Check the spelling."
+    checks.require(not unknown, "plain", rule, ", ".join(unknown), remedy)
+    limit = inputs.reach(limit)
+    side = checks.number("side", side, above=0.5, below=20.0, why="inches", remedy="Try 2.4.")
+    size = (side * len(panels), side * 1.08)
+    figure, axes = _pyplot().subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    for ax, (title, z) in zip(axes.flat, panels.items(), strict=True):
+        scatter(ax, z[:, :2], None if title in bare else labels, limit, title)
+    return figure

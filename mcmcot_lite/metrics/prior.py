@@ -8,6 +8,7 @@ comes with a test: how often would two samples of one law look as different as t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import fmean, stdev
 from typing import NamedTuple, cast
 
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 BLOCK = 1 << 24  # distances held at once
+Sampler = Callable[[int, torch.Generator], Tensor]
 
 
 class PriorDistance(NamedTuple):
@@ -52,7 +54,12 @@ class PriorDistance(NamedTuple):
 
 
 def distance_to_prior(
-    z_hat: Tensor, *, rng: torch.Generator, draws: int = 4, n: int | None = None
+    z_hat: Tensor,
+    *,
+    rng: torch.Generator,
+    draws: int = 4,
+    n: int | None = None,
+    prior: Sampler | None = None,
 ) -> PriorDistance:
     """Squared 2-Wasserstein distance between the latents and the prior, by the exact map.
 
@@ -61,28 +68,35 @@ def distance_to_prior(
         rng: draws the prior samples and, where not all latents are used, a subset of them.
         draws: independent prior samples, >= 2.
         n: points used; left out, all latents, or 2,000 of more.
+        prior: what they are held against: takes (n, rng), returns n latents of another prior, such
+            as one that was learned; left out, N(0, I).
 
     Raises:
-        TypeError, ValueError: on bad input, before rng is drawn from.
+        TypeError, ValueError: on bad input, before rng is drawn from (but by a prior of your own).
     """
     checks.latents("z_hat", z_hat)
     rng = checks.rng_on(rng, z_hat.device)
+    if prior is not None:
+        checks.takes("prior", prior, 1, rng)
     draws = checks.integer("draws", draws, 2, why="a standard error needs two")
     most = len(z_hat)
     n = min(most, SMALL) if n is None else checks.integer("n", n, 1)
     checks.require(n <= most, "n", f"must be at most {most} here", n, "Leave it out.")
 
-    def prior() -> Tensor:
+    def fresh() -> Tensor:
         shape = (n, z_hat.shape[1])
-        return torch.randn(shape, generator=rng, device=z_hat.device, dtype=z_hat.dtype)
+        if prior is None:
+            return torch.randn(shape, generator=rng, device=z_hat.device, dtype=z_hat.dtype)
+        z = prior(n, rng)
+        return checks.tensor("prior's latents", z, shape=shape, like=z_hat, like_name="z_hat")
 
     costs: list[float] = []
     floors: list[float] = []
     for _ in range(draws):
         subset = torch.randperm(len(z_hat), generator=rng, device=z_hat.device)[:n]
-        z = prior()
+        z = fresh()
         costs.append(exact_map(z_hat[subset], z).primal)
-        floors.append(exact_map(prior(), z).primal)
+        floors.append(exact_map(fresh(), z).primal)
     return PriorDistance(fmean(costs), stdev(costs) / draws**0.5, fmean(floors), n)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from mcmcot_lite import data
+from mcmcot_lite.features.digits import FASHION_FILE, digit_network
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 COUNTS = {
     "mnist": [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
@@ -41,3 +46,16 @@ def test_real_faces(real_data: Path) -> None:
     assert 0.2 < float(found.images().mean()) < 0.8
     with pytest.raises(FileNotFoundError, match="train only"):
         data.celeba(split="test", download=False)
+
+
+def test_the_network_that_knows_clothes(real_data: Path) -> None:
+    if not (real_data / "fashion_mnist.npz").is_file():
+        pytest.skip("fashion_mnist.npz is not there")
+    net = digit_network()
+    net.load_state_dict(torch.load(FASHION_FILE, weights_only=True))
+    test = data.load("fashion_mnist", split="test").take(2000)
+    with torch.no_grad():
+        right = net(test.x.float() / 255).argmax(1) == test.y
+    told = json.loads((RESULTS / "fashion_features.json").read_text())["test_accuracy"]
+    error = (told * (1 - told) / 2000) ** 0.5
+    assert abs(float(right.double().mean()) - told) < 4 * error

@@ -1,0 +1,69 @@
+"""`python -m experiments`: see --help."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from experiments import record, runner
+from experiments.sizes import SIZES
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser("python -m experiments", description="The paper's experiments.")
+    p.add_argument("name", choices=[*runner.EXPERIMENTS, "all"])
+    p.add_argument("--size", choices=list(SIZES), default="quick")
+    p.add_argument("--seeds", type=_positive, default=3, help="0, ..., SEEDS - 1")
+    p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    p.add_argument("--jobs", type=_positive, default=1, help="processes, of one thread each")
+    p.add_argument("--out", type=Path, default=record.RESULTS, help="folder for the JSON file")
+    p.add_argument("--resume", action="store_true", help="keep the rows that are there")
+    p.add_argument("--only", metavar="KEY=VALUE", type=_pair, action="append", default=[])
+    return p
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more; got {value}")
+    return value
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise argparse.ArgumentTypeError(f"must be KEY=VALUE, like method=ABP; got {text!r}")
+    return key, value
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs what is asked for; 0, or 2 where that cannot be."""
+    a = parser().parse_args(arguments)
+    only = dict(a.only)
+    if a.device == "cuda" and not torch.cuda.is_available():
+        parser().error("--device cuda: PyTorch sees no GPU here; leave it out")
+    names = runner.EXPERIMENTS if a.name == "all" else (a.name,)
+    for name in names:
+        if not runner.wanted(name, a.size, only):
+            known = "; ".join(
+                " ".join(f"{k}={v}" for k, v in c.items()) for c in runner.wanted(name, a.size, {})
+            )
+            parser().error(f"--only leaves no case of {name}; cases: {known}")
+    for name in names:
+        where = {"jobs": a.jobs, "folder": a.out, "device": a.device}
+        done = runner.run(name, a.size, a.seeds, resume=a.resume, only=only, **where)
+        for row in done:
+            case = " ".join(f"{k}={v}" for k, v in row["case"].items())
+            numbers = {k: v for k, v in row["found"].items() if isinstance(v, float)}
+            found = " ".join(f"{k}={v:.4g}" for k, v in numbers.items())
+            print(f"{name} {case} seed={row['seed']}: {found} ({row['seconds']:.0f} s)", flush=True)
+        print(record.where(name, a.size, a.out))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

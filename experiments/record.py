@@ -1,0 +1,70 @@
+"""Rows to JSON and back: complete or not there at all."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["RESULTS", "aggregate", "machine", "read", "where", "write"]
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "experiments"
+PACKAGES = ("torch", "numpy", "scipy", "pot", "normflows")
+
+
+def where(name: str, size: str, folder: Path = RESULTS) -> Path:
+    """The file of an experiment."""
+    return folder / f"{name}-{size}.json"
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """What the numbers were made on."""
+    if device == "cuda":
+        model = torch.cuda.get_device_name()
+    else:
+        info = Path("/proc/cpuinfo")
+        lines = info.read_text().splitlines() if info.exists() else []
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        model = models[0] if models else platform.processor() or platform.machine()
+    versions = {name: version(name) for name in PACKAGES}
+    return {"device": model, "python": platform.python_version(), "versions": versions}
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    """Atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1) + "\n")
+    part.replace(path)
+
+
+def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]:
+    """The record of an experiment; an error that says how to make it, where it is missing."""
+    path = where(name, size, folder)
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        made = f"python -m experiments {name} --size {size}"
+        raise FileNotFoundError(
+            f"{path.name} is missing from {path.parent}; make it: {made}"
+        ) from None
+
+
+def aggregate(
+    record: dict[str, Any], by: tuple[str, ...], key: str
+) -> dict[Any, tuple[float, float]]:
+    """Mean and standard deviation over the seeds of one number, for each case."""
+    cases: dict[Any, list[float]] = {}
+    for row in record["rows"]:
+        at = tuple(row["case"][k] for k in by)
+        if key in row["found"]:
+            cases.setdefault(at[0] if len(by) == 1 else at, []).append(row["found"][key])
+    return {
+        at: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else float("nan"))
+        for at, v in cases.items()
+    }

