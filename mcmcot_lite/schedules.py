@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.engine import Engine
+from mcmcot_lite.engine import Engine, out_of_memory
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import TransportMap, mix, transport
@@ -177,11 +177,27 @@ def correct(run: Run, _: Tensor) -> None:
     # The exact solver starts as well by itself: benchmarks/transport.py, group "warm".
     keeps = st.reuse_h and st.targets == "fixed" and st.transport == "semidual"
     h0 = now.h if keeps else None
-    with run.phase("transport"), shared(run.world):
+    with run.phase("transport"), shared(run.world), room(st.transport, z_hat):
         T = transport(z_hat, now.z, method=st.transport, eps=st.eps, rng=run.rng, h0=h0)  # 9
     run.world.share(T.index, T.bijection, T.h)  # to the bit, on machines of different kinds
     now.z_hat = run.world.rows(mix(z_hat, now.z, T, st.alpha)).clone()  # 10
     now.T, now.h = T, T.h.clone()  # a callback may write into T
+
+
+@contextmanager
+def room(method: str, z_hat: Tensor) -> Generator[None, None, None]:
+    """Around a map: it has no batch to halve, so where memory ends, the error says what to try."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        n, d = z_hat.shape
+        rule = f"must fit into the memory of {z_hat.device}"
+        got = f"none left, for the map of {n} latents of {d} numbers by '{method}'"
+        other = "transport='semidual', which needs the least; " if method != "semidual" else ""
+        remedy = f"Try {other}fewer images, or another device. Checkpoints made before it stay."
+        raise checks.fail("transport", rule, got, remedy, MemoryError) from error
 
 
 def learn(run: Run, i: Tensor, steps: int | None = None) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.figures import inputs
-from mcmcot_lite.figures.theme import COLOURS
+from mcmcot_lite.figures.theme import COLOURS, GREY
 
 __all__ = ["clouds", "image_grid", "prior_circles", "scatter", "style"]
 
@@ -135,7 +135,7 @@ def clouds(
     Args:
         panels: title -> latents (n, d), d >= 2.
         labels: class of each point, (n,), for colour.
-        plain: titles of panels without classes, such as draws of a prior.
+        plain: titles of panels without classes, such as draws of a prior; they are grey.
         limit: all axes run from -limit to limit.
         side: width of a panel, in inches.
 
@@ -161,4 +161,7 @@ def clouds(
     figure, axes = _pyplot().subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     for ax, (title, z) in zip(axes.flat, panels.items(), strict=True):
         scatter(ax, z[:, :2], None if title in bare else labels, limit, title)
+        ax.locator_params(nbins=5, integer=True)
+        if title in bare:
+            ax.collections[-1].set_color(GREY)
     return figure

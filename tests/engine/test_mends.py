@@ -392,3 +392,23 @@ def test_a_lack_of_memory_is_seen_behind_the_error_that_it_causes():
         recording()
     assert out_of_memory(caught.value)
     assert not out_of_memory(RuntimeError("capture failed"))
+
+
+@pytest.mark.parametrize("kind", [torch.cuda.OutOfMemoryError, MemoryError])
+@pytest.mark.parametrize("method", ["exact", "semidual"])
+def test_no_memory_for_the_map_is_said(kind, method, monkeypatch, tmp_path):
+    """Nothing can be halved; the run ends with what to try, and goes on from its checkpoint."""
+
+    def full(*args, **kwargs):
+        raise kind("out of memory")
+
+    st, x = settings(transport=method, L=2, iterations=4), images()
+    want = fit(net(), x, st, rng=seeded(3), progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(schedules, "transport", full)
+        words = rf"^transport must fit into the memory of cpu; .* 23 latents .* '{method}'\. Try "
+        with pytest.raises(MemoryError, match=words) as caught:
+            fit(net(), x, st, rng=seeded(3), progress=False, out=tmp_path, every=0)
+    assert ("semidual'," in str(caught.value)) == (method == "exact")
+    again = fit(net(), x, st, rng=seeded(3), progress=False, out=tmp_path, every=0)
+    assert torch.equal(again.z_hat, want.z_hat)
