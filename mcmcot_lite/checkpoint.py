@@ -37,9 +37,14 @@ NAME = re.compile(r"checkpoint-(\d{10})\.pt")
 def write_whole(path: Path) -> Generator[IO[bytes]]:
     """A file to write that takes its name only when all of it is on the disk.
 
+    A link stays one, and what it points to is written.
+
     Raises:
         OSError: with the file, the reason and a remedy; what was there before stays.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():  # a rename would put a file in place of a device
+        raise _not_written(path, OSError(errno.EINVAL, "it is not a regular file"))
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:
@@ -66,9 +71,12 @@ def _flush_folder(folder: Path) -> None:
             os.close(fd)
 
 
+REMEDIES = {errno.ENOSPC: "Free some space", errno.EINVAL: "Choose another name"}
+
+
 def _not_written(path: Path, error: OSError) -> OSError:
     why = error.strerror or str(error)
-    remedy = "Free some space" if error.errno == errno.ENOSPC else "Choose a folder you may write"
+    remedy = REMEDIES.get(error.errno or 0, "Choose a folder you may write")
     if error.errno == errno.ENOSPC:
         with suppress(OSError):
             why += f", {shutil.disk_usage(path.parent).free >> 20} MiB free"
@@ -163,6 +171,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._damaged: set[Path] = set()  # as far as load has looked
 
     @contextmanager
     def locked(self, *, first: bool = True) -> Generator[None]:
@@ -216,7 +225,7 @@ class Checkpoints:
             raise OSError(errno.ENOSPC, text)
 
     def save(self, data: dict[str, Any]) -> Path:
-        """Writes the next checkpoint, then removes all but the last two."""
+        """Writes the next checkpoint, then removes all but the last two whole ones."""
         there = self.files()
         last = NAME.fullmatch(there[0].name) if there else None
         path = self.folder / f"checkpoint-{int(last[1]) + 1 if last else 1:010d}.pt"
@@ -224,7 +233,8 @@ class Checkpoints:
             body = _Summed(file)
             torch.save(data, cast("IO[bytes]", body))
             file.write(MARK + body.digest())
-        for old in there[KEPT - 1 :]:
+        whole = [p for p in there if p not in self._damaged]
+        for old in [*whole[KEPT - 1 :], *self._damaged]:
             with suppress(OSError):
                 old.unlink()
         return path
@@ -243,6 +253,7 @@ class Checkpoints:
                 data = read_checkpoint(path)
             except (ValueError, OSError) as error:
                 broken.append(str(error))
+                self._damaged.add(path)
                 warnings.warn(f"{error}", stacklevel=2)
                 continue
             for text in broken:

@@ -361,12 +361,21 @@ def _near(z: Tensor, st: Settings) -> Tensor:
     return z
 
 
+NO_MEMORY = (  # of CUDA, cuBLAS and cuDNN, the C++ library, PyTorch on Linux and on Windows
+    "out of memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+    "can't allocate memory",
+    "not enough memory",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the machine, had no memory left; also while a graph was recorded,
     whose own end then fails on top of it.
     """
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
-    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY):
         return True
     return error.__context__ is not None and out_of_memory(error.__context__)

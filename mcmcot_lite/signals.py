@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C and SIGTERM become a flag that a run looks at between two batches."""
+"""Being asked to stop: Ctrl-C, SIGTERM and a lost terminal set a flag, read between two batches."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class Stop:
 
 @contextmanager
 def listening() -> Generator[Stop]:
-    """Context in which the first SIGINT or SIGTERM sets a flag; a second SIGINT interrupts at once.
+    """Context in which the first SIGINT, SIGTERM or SIGHUP sets a flag; a second SIGINT interrupts.
 
+    A SIGHUP that is ignored, as under nohup, stays ignored.
     Only the main thread of a program can listen; elsewhere the flag is never set.
     """
     stop = Stop()
@@ -49,7 +50,11 @@ def listening() -> Generator[Stop]:
             raise KeyboardInterrupt
         stop.signal = number
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        numbers.append(hangup)
+    before = {number: signal.signal(number, asked) for number in numbers}
     try:
         yield stop
     finally:

@@ -233,14 +233,22 @@ def fingerprint(run: Run) -> int:
 
     The sum of the CRC-32 of each image times its place: every process sums its own.
     """
+    total = images_sum(run.x, run.mask, run.world.rank, run.world.size)
+    whole = torch.tensor([total], device=run.state.z_hat.device)
+    run.world.add(whole)
+    return int(whole)
+
+
+def images_sum(x: Tensor, mask: Tensor | None = None, first: int = 0, step: int = 1) -> int:
+    """The part of :func:`fingerprint` of images number first, first + step, ..."""
     total = np.int64(0)
-    first, step = run.world.rank, run.world.size
+    images = x
     with np.errstate(over="ignore"):
-        for begin in range(0, len(run.x), 1024):
-            x = run.x[begin : begin + 1024]
+        for begin in range(0, len(images), 1024):
+            x = images[begin : begin + 1024]
             parts = [x]
-            if run.mask is not None:
-                m = run.mask[begin : begin + 1024]
+            if mask is not None:
+                m = mask[begin : begin + 1024]
                 parts = [x.masked_fill(~m, 0), m]
             rows = [part.flatten(1).contiguous().cpu().numpy() for part in parts]
             for i in range(len(x)):
@@ -248,6 +256,4 @@ def fingerprint(run: Run) -> int:
                 for row in rows:
                     crc = zlib.crc32(row[i].tobytes(), crc)
                 total += np.int64(first + step * (begin + i) + 1) * np.int64(crc)
-    whole = torch.tensor([int(total)], device=run.state.z_hat.device)
-    run.world.add(whole)
-    return int(whole)
+    return int(total)

@@ -8,9 +8,11 @@ The algorithm itself is in :mod:`mcmcot_lite.schedules`, its settings in
 from __future__ import annotations
 
 import signal
+import sys
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,7 @@ from mcmcot_lite.world import ALONE, World
 __all__ = ["Callback", "Fit", "fit", "history_row", "reconstruct"]
 
 Callback = Callable[[Iteration], None]
+GONE = (OSError, ValueError)  # of a write to a pipe, a terminal or a file that is no more
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,17 +194,16 @@ def _train(
     st, first = run.settings, run.world.first
     begin = time.perf_counter() - done.seconds
     total, before = batches_in(run)
-    quiet = not (progress and first)
-    with tqdm(None, "Algorithm 1", total, initial=before, disable=quiet, unit="batch") as bar:
+    with _Bar(total, before, progress and first) as bar:
         for step in iterations(run):
             done.seconds = time.perf_counter() - begin
             if step is None:
-                bar.update()
+                bar.advance()
                 if save:
                     save(done, end=False)
                 continue
             done.history.append(history_row(step, done.seconds))
-            bar.set_postfix_str(f"{step.k}/{st.iterations} mse={step.mse:.4f}", refresh=False)
+            bar.tell(f"{step.k}/{st.iterations} mse={step.mse:.4f}")
             for callback in callbacks if first else ():
                 callback(_copied(step))
             if save:
@@ -209,6 +211,40 @@ def _train(
     run.g.eval()
     z_hat = run.world.gather(run.state.z_hat, run.n)
     return Fit(run.g, z_hat, run.state.z, tuple(done.history), st, done.seconds)
+
+
+class _Bar:
+    """A progress bar. A terminal that is gone ends the bar, and not the run."""
+
+    def __init__(self, total: int, done: int, shown: bool) -> None:
+        self.bar: Any = None
+        with suppress(*GONE):
+            there = shown and sys.stderr is not None  # pyright: ignore[reportUnnecessaryComparison]
+            self.bar = tqdm(
+                None, "Algorithm 1", total, initial=done, disable=not there, unit="batch"
+            )
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._try("close")
+
+    def advance(self) -> None:
+        """One batch more."""
+        self._try("update")
+
+    def tell(self, text: str) -> None:
+        """What stands at its end, from the next batch on."""
+        self._try("set_postfix_str", text, refresh=False)
+
+    def _try(self, name: str, *values: object, **options: object) -> None:
+        if self.bar is None:
+            return
+        try:
+            getattr(self.bar, name)(*values, **options)
+        except GONE:
+            self.bar.disable, self.bar = True, None
 
 
 class _Saver:

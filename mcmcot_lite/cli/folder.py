@@ -52,6 +52,9 @@ class Folder:
         try:
             data = json.loads(self.json.read_text(encoding="utf-8"))
             preset_from(data)
+            _flat(data)
+            if not isinstance(data["date"], str):
+                raise TypeError("date must be a string")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             rule, got = "must describe a run", checks.error_text(error)
             raise checks.fail(str(self.json), rule, got, "Choose another folder.") from error

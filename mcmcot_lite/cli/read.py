@@ -24,7 +24,7 @@ from mcmcot_lite.cli.log import now
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
-from mcmcot_lite.snapshot import check_snapshot, other_network
+from mcmcot_lite.snapshot import check_snapshot, images_sum, other_network
 
 __all__ = ["evaluate", "reconstruct", "sample"]
 
@@ -39,6 +39,7 @@ class _Run:
     preset: Preset
     g: nn.Module
     z_hat: Tensor
+    images: int  # the fingerprint of those that it was trained on
     k: int
     device: torch.device
 
@@ -60,7 +61,11 @@ class _Run:
         # The chains of a batch are coupled in the reading "batch": then a whole one is inferred.
         coupled = st.batchnorm == "batch"
         m = max(n, min(len(self.z_hat), st.batch_size)) if coupled else n
-        x = as_float(images_of(self.preset, args).x[:m].to(self.device), st.x_range, torch.float32)
+        found = images_of(self.preset, args)
+        rule, got = "must hold the images of this run", f"others, from {found.source}"
+        remedy = "Pass --data (and --skip-broken) as train had them: its log has the command."
+        checks.require(images_sum(found.x) == self.images, "data", rule, got, remedy)
+        x = as_float(found.x[:m].to(self.device), st.x_range, torch.float32)
         y, z = library.reconstruct(self.g, x, st, rng=self.rng(seed), z0=self.z_hat[:m])
         return x[:n], y[:n], z[:n]
 
@@ -80,7 +85,8 @@ def _opened(args: argparse.Namespace) -> _Run:
     checks.require(not differ, "DIR", rule, got, "Put back the run.json of this run.")
     g.load_state_dict(data["g"])
     g.to(device).eval()
-    return _Run(folder, run, g, data["z_hat"].to(device), len(data["history"]), device)
+    k = len(data["history"])
+    return _Run(folder, run, g, data["z_hat"].to(device), data["images"], k, device)
 
 
 def _newest(checkpoints: Checkpoints) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from cli.runs import start, train, words
 
@@ -141,3 +143,19 @@ def test_a_defect_is_not_hidden(tmp_path, monkeypatch):
     monkeypatch.setattr(app, "train", broken)
     with pytest.raises(TypeError, match="a defect"):
         main(words(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("name", ["images", "date", "seed", "settings"])
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_run_json_without_an_entry(name, command, tmp_path, capsys):
+    train(tmp_path / "a")
+    path = tmp_path / "a" / "run.json"
+    record = json.loads(path.read_text())
+    del record[name]
+    path.write_text(json.dumps(record))
+    capsys.readouterr()
+    asked = words(tmp_path / "a", iterations=4)
+    assert main(asked if command == "train" else ["evaluate", str(tmp_path / "a")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1
+    assert "must describe a run" in said

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from cli.runs import last, train, words
 from PIL import Image
+from scipy.io import savemat
 
 from mcmcot_lite.checkpoint import Checkpoints
 from mcmcot_lite.cli import main, read
@@ -139,3 +141,25 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(run, monkeypatch):
     monkeypatch.setattr(Checkpoints, "load", load)
     assert torch.is_tensor(read._newest(Checkpoints(run))["z_hat"])
     assert len(times) == 2
+
+
+def test_other_images_than_those_of_the_run_are_refused(tmp_path, monkeypatch, capsys):
+    """Chains belong to images: others, of the same shape and number, would be paired in silence."""
+    out = tmp_path / "a"
+    train(out)
+    assert main(["evaluate", str(out), "--device", "cpu"]) == 0
+    stored = (out / "evaluate.json").read_bytes()
+    other = tmp_path / "others"
+    other.mkdir()
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 256, (32, 32, 3, 60), dtype=np.uint8)
+    savemat(other / "train_32x32.mat", {"X": x, "y": rng.integers(1, 11, (60, 1), dtype=np.uint8)})
+    monkeypatch.setenv("MCMCOT_DATA", str(other))
+    for command in ("evaluate", "reconstruct"):
+        capsys.readouterr()
+        assert main([command, str(out), "--device", "cpu"]) == 2
+        said = capsys.readouterr().err.strip()
+        assert "data must hold the images of this run" in said
+        assert len(said.splitlines()) == 1
+    assert (out / "evaluate.json").read_bytes() == stored
+    assert main(["sample", str(out), "--device", "cpu"]) == 0  # needs no image

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from engine.test_resume import stopped_after, train
 from helpers import SHAPE, images, net, same_runs, seeded, settings
 from torch import nn
 
-from mcmcot_lite import Compute, checkpoint, fit, mnist_generator, schedules, snapshot
+from mcmcot_lite import Compute, checkpoint, engine, fit, mnist_generator, schedules, snapshot
 from mcmcot_lite.checkpoint import Checkpoints, as_folder, read_checkpoint
 from mcmcot_lite.density import raw_score
 from mcmcot_lite.engine import Engine, out_of_memory
@@ -412,3 +414,80 @@ def test_no_memory_for_the_map_is_said(kind, method, monkeypatch, tmp_path):
     assert ("semidual'," in str(caught.value)) == (method == "exact")
     again = fit(net(), x, st, rng=seeded(3), progress=False, out=tmp_path, every=0)
     assert torch.equal(again.z_hat, want.z_hat)
+
+
+# ---- what a reviewer broke
+
+
+@pytest.mark.filterwarnings("ignore:/.* must be a whole checkpoint")
+def test_a_second_damage_finds_the_checkpoint_before(tmp_path):
+    """After a recovery the two newest whole ones stay, not a damaged one in place of a whole."""
+    folder = Checkpoints(tmp_path)
+    train(tmp_path, every=1e9)
+    for iterations in (5, 6):  # both of them go on from the one before
+        newest, before = folder.files()
+        newest.write_bytes(newest.read_bytes()[:-10])
+        with pytest.warns(UserWarning, match=f"Going on from {before.name} instead of: "):
+            got = train(tmp_path, settings(iterations=iterations), every=1e9)
+        assert newest not in folder.files()
+        assert before in folder.files()
+    assert same_runs(got, train(None, settings(iterations=6)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "std::bad_alloc",
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes",
+        "[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes",
+    ],
+)
+def test_every_word_for_no_memory_is_known(text, monkeypatch):
+    assert out_of_memory(RuntimeError(text))
+    assert not out_of_memory(ValueError(text))
+    assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access"))
+    real = engine.raw_score
+
+    def full(g, z, *args):
+        if len(z) > 3:
+            raise RuntimeError(text)
+        return real(g, z, *args)
+
+    want = fit(net(), images(), settings(), rng=seeded(3), progress=False)
+    monkeypatch.setattr(engine, "raw_score", full)
+    with pytest.warns(UserWarning, match="3 images are now taken at once, not 6"):
+        got = fit(net(), images(), settings(), rng=seeded(3), progress=False)
+    assert torch.allclose(got.z_hat, want.z_hat, atol=1e-5)
+
+
+def test_a_terminal_that_is_gone_ends_the_bar_and_not_the_run(monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    want = fit(net(), images(), settings(), rng=seeded(3), progress=False)
+    for stream in (Gone(), None):
+        monkeypatch.setattr("sys.stderr", stream)
+        got = fit(net(), images(), settings(), rng=seeded(3), progress=True)
+        assert torch.equal(got.z_hat, want.z_hat)
+
+
+def test_whole_files_keep_links_and_refuse_devices(tmp_path):
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    with checkpoint.write_whole(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    for special in (pipe, Path("/dev/null")):
+        with (
+            pytest.raises(OSError, match="it is not a regular file"),
+            checkpoint.write_whole(special),
+        ):
+            pass
+        assert not special.is_file()

@@ -323,7 +323,7 @@ def test_killed_at_20_random_moments(schedule, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_asked_to_stop(number, tmp_path):
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     whole = train(None)
