@@ -168,6 +168,7 @@ def _new_run(
     images = torch.tensor([len(x)], device=x.device)
     world.add(images)
     n = int(images)
+    _check_batches(g, n, st.batch_size)
     world.share(*g.state_dict().values())
     z = normal(n, st.d, like=like, rng=rng)  # input (5)
     z_hat = normal(n, st.d, like=like, rng=rng)  # chains start at the prior
@@ -365,12 +366,17 @@ def _check_fit(
         checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
     if sample is x:
         check_inside(x, settings.x_range, visible)
-    n = len(x) * world.size  # up to size - 1 more than there are
-    if batch_norms(g):
-        rule, got = "must leave 2 images in every batch for BatchNorm", f"{settings.batch_size}"
-        ok = n // -(-n // settings.batch_size) >= 2
-        checks.require(ok, "batch_size", rule, f"{got} with n = {n}", "Choose another size.")
+    if world.size == 1:  # several processes have yet to count their images
+        _check_batches(g, len(x), settings.batch_size)
     return visible
+
+
+def _check_batches(g: nn.Module, n: int, batch_size: int) -> None:
+    """BatchNorm can normalise every batch."""
+    if batch_norms(g):
+        rule, got = "must leave 2 images in every batch for BatchNorm", f"{batch_size} with n = {n}"
+        ok = n // -(-n // batch_size) >= 2
+        checks.require(ok, "batch_size", rule, got, "Choose another size.")
 
 
 def _numbers(g: nn.Module, x: Tensor, x_range: tuple[float, float] | None) -> Tensor:

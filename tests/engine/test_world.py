@@ -123,6 +123,17 @@ def test_a_lost_process_is_reported_and_the_run_goes_on_with_fewer(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_batch_of_one_image_for_batchnorm_is_refused_by_all(tmp_path):
+    """21 images in batches of 2 leave one alone, whatever each process holds of them."""
+    task = {"do": "train", "settings": {"batch_size": 2}, "normed": True}
+    processes = start(task, tmp_path / "two", 2)
+    ends = [p.communicate(timeout=120) for p in processes]
+    words = "batch_size must leave 2 images in every batch for BatchNorm; got 2 with n = 21"
+    assert any(words in err for _, err in ends)
+    assert all(p.returncode not in (0, None) for p in processes)
+
+
+@pytest.mark.slow
 def test_the_first_process_of_a_machine_works_and_the_others_find_it(tmp_path):
     shared = {"do": "turns", "path": str(tmp_path / "cache"), "fails": False}
     assert [r["made"] for r in results(shared, tmp_path / "all", 3)] == [True, False, False]
