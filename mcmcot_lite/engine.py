@@ -296,6 +296,7 @@ class Engine:
                 if not out_of_memory(error) or coupled or least * self.parts > len(x):
                     raise
             self.parts *= 2
+            begun_anew(optimiser)
             self._release()
             warnings.warn(
                 f"The device ran out of memory while learning: batches of {n} images are now "
@@ -359,6 +360,13 @@ def _near(z: Tensor, st: Settings) -> Tensor:
     )
     checks.require(far == 0, "z", rule, got, remedy, FloatingPointError)
     return z
+
+
+def begun_anew(optimiser: torch.optim.Optimizer) -> None:
+    """Drops what Adam had begun to allocate when a step broke off: it would never finish it."""
+    for p, state in list(optimiser.state.items()):
+        if "step" in state and not {"exp_avg", "exp_avg_sq"} <= state.keys():
+            del optimiser.state[p]
 
 
 NO_MEMORY = (  # of CUDA, cuBLAS and cuDNN, the C++ library, PyTorch on Linux and on Windows

@@ -491,3 +491,22 @@ def test_whole_files_keep_links_and_refuse_devices(tmp_path):
         ):
             pass
         assert not special.is_file()
+
+
+@pytest.mark.filterwarnings("ignore:The device ran out of memory while learning")
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_no_memory_while_adam_makes_its_moments(at, monkeypatch):
+    """Its state holds a step without moments then, which PyTorch would not complete by itself."""
+    want = fit(net(), images(), settings(), rng=seeded(3), progress=False)
+    real, left = torch.zeros_like, [at]
+
+    def zeros_like(*args, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            raise torch.cuda.OutOfMemoryError("out of memory")
+        return real(*args, **options)
+
+    monkeypatch.setattr(torch, "zeros_like", zeros_like)
+    got = fit(net(), images(), settings(), rng=seeded(3), progress=False)
+    assert left[0] <= 0
+    assert torch.allclose(got.z_hat, want.z_hat, atol=1e-4)
