@@ -323,8 +323,23 @@ def test_killed_at_20_random_moments(schedule, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.fixture
+def hangups():
+    """SIGHUP as a terminal has it; under nohup it comes ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_an_ignored_hangup_stays_ignored(tmp_path, hangups):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run = train(tmp_path, callbacks=[lambda step: os.kill(os.getpid(), signal.SIGHUP)])
+    assert same_runs(train(None), run)
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_asked_to_stop(number, tmp_path):
+def test_asked_to_stop(number, tmp_path, hangups):
     handlers = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     whole = train(None)
 
