@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,6 +42,15 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _refused_clearly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    try:
+        yield from rows
+    except ValueError as error:
+        if "cannot stand in one table" not in str(error):
+            raise
+        parser().error(str(error))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for; 0, or 2 where that cannot be."""
     a = parser().parse_args(arguments)
@@ -56,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names:
         where = {"jobs": a.jobs, "folder": a.out, "device": a.device}
         done = runner.run(name, a.size, a.seeds, resume=a.resume, only=only, **where)
-        for row in done:
+        for row in _refused_clearly(done):
             case = " ".join(f"{k}={v}" for k, v in row["case"].items())
             numbers = {k: v for k, v in row["found"].items() if isinstance(v, float)}
             found = " ".join(f"{k}={v:.4g}" for k, v in numbers.items())

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
+from benchmarks.machine import model
 
 __all__ = ["RESULTS", "aggregate", "machine", "read", "where", "write"]
 
@@ -24,15 +24,8 @@ def where(name: str, size: str, folder: Path = RESULTS) -> Path:
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What the numbers were made on."""
-    if device == "cuda":
-        model = torch.cuda.get_device_name()
-    else:
-        info = Path("/proc/cpuinfo")
-        lines = info.read_text().splitlines() if info.exists() else []
-        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-        model = models[0] if models else platform.processor() or platform.machine()
     versions = {name: version(name) for name in PACKAGES}
-    return {"device": model, "python": platform.python_version(), "versions": versions}
+    return {"device": model(device), "python": platform.python_version(), "versions": versions}
 
 
 def write(path: Path, record: dict[str, Any]) -> None:

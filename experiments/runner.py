@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -15,14 +16,15 @@ from typing import Any
 import torch
 
 from experiments import record
-from experiments.sizes import SIZES, Size
+from experiments.sizes import SIZES, Size, settings
 
-__all__ = ["EXPERIMENTS", "load", "run", "wanted"]
+__all__ = ["EXPERIMENTS", "head", "load", "run", "wanted"]
 
 EXPERIMENTS = (
     "figure2",
     "figure3",
     "table2",
+    "table2_fashion",
     "table4",
     "table5",
     "table6",
@@ -60,41 +62,61 @@ def run(
     device: str = "cpu",
     only: dict[str, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yields rows as they are done; the file is whole after each."""
-    module, budget = load(name), replace(SIZES[size], device=device)
+    """Yields rows as they are done; the file is whole after each.
+
+    With ``only``, rows of other cases stay; with ``resume``, all that are there.
+
+    Raises:
+        ValueError: the rows to keep were made with other settings, versions or another device.
+    """
+    budget = replace(SIZES[size], device=device)
     path = record.where(name, size, folder)
     cases = wanted(name, size, only or {})
     todo = [(case, seed) for seed in range(seeds) for case in cases]
     rows: list[dict[str, Any]] = []
-    if resume and path.exists():
-        rows = record.read(name, size, folder)["rows"]
+    if (resume or only) and path.exists():
+        rows = _rows_of(path, head(name, size, device))
         done = [(row["case"], row["seed"]) for row in rows]
-        todo = [job for job in todo if job not in done]
-    order = [(c, s) for s in range(seeds) for c in module.cases(SIZES[size])]
+        if resume:
+            todo = [job for job in todo if job not in done]
+        rows = [row for row in rows if (row["case"], row["seed"]) not in todo]
+    order = load(name).cases(SIZES[size])
 
-    def save() -> None:
-        known = [r for r in rows if (r["case"], r["seed"]) in order]
-        known.sort(key=lambda r: order.index((r["case"], r["seed"])))
-        head = {"experiment": name, "title": module.TITLE, "size": size}
-        head |= {"budget": asdict(budget), "threads": 1, "made": record.machine(device)}
-        record.write(path, head | {"rows": known})
+    def kept(row: dict[str, Any]) -> dict[str, Any]:
+        rows.append(row)
+        rows.sort(key=lambda row: (row["seed"], order.index(row["case"])))
+        record.write(path, head(name, size, device) | {"rows": rows})
+        return row
 
     if jobs == 1:
         for case, seed in todo:
-            rows.append(_row(name, case, budget, seed))
-            save()
-            yield rows[-1]
+            yield kept(_row(name, case, budget, seed))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         pending = [pool.submit(_row, name, case, budget, seed) for case, seed in todo]
         try:
             for future in as_completed(pending):
-                rows.append(future.result())
-                save()
-                yield rows[-1]
+                yield kept(future.result())
         finally:  # after an error the rest is not worth waiting for
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def head(name: str, size: str, device: str = "cpu") -> dict[str, Any]:
+    """What stands above the rows: all that decides them, but case and seed."""
+    budget = replace(SIZES[size], device=device)
+    told = {"experiment": name, "title": load(name).TITLE, "size": size}
+    told |= {"budget": asdict(budget), "settings": asdict(settings(budget))}
+    return json.loads(json.dumps(told | {"threads": 1, "made": record.machine(device)}))
+
+
+def _rows_of(path: Path, wanted_head: dict[str, Any]) -> list[dict[str, Any]]:
+    there = json.loads(path.read_text())
+    differ = [key for key, value in wanted_head.items() if there.get(key) != value]
+    if differ:
+        text = f"{path} holds rows of another {', '.join(differ)}: they cannot stand in one table."
+        raise ValueError(f"{text} Leave out --resume and --only, or choose another --out.")
+    return there["rows"]
 
 
 def wanted(name: str, size: str, only: dict[str, str]) -> list[Case]:

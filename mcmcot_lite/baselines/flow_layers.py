@@ -24,9 +24,24 @@ def layers() -> Any:
 
 
 def seeded_layers(
-    build: Callable[[], list[list[nn.Module]]], rng: torch.Generator | None
+    channels: int,
+    scales: int,
+    one: Callable[[int], list[nn.Module]],
+    rng: torch.Generator | None,
 ) -> list[list[nn.Module]]:
-    """What build makes, its weights drawn from rng, a CPU generator."""
+    """The layers of each scale, coarsest first, their weights drawn from rng, a CPU generator.
+
+    Args:
+        channels: of an image; each scale leaves twice as many.
+        scales: how many.
+        one: from the channels that come into a scale to its layers, from latents to the image.
+        rng: None uses PyTorch's global one.
+    """
+
+    def build() -> list[list[nn.Module]]:
+        finest_first = [one(channels * 2**scale) for scale in range(scales)]
+        return finest_first[::-1]
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.lu is deprecated")  # in normflows
         if rng is None:

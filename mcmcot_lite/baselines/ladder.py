@@ -21,7 +21,6 @@ before it has learned. At beta = 1 it is the evidence lower bound.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -30,11 +29,10 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import MLPEncoder, fully_connected
-from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.normals import Law, drawn, kl_between, kl_to_prior
-from mcmcot_lite.baselines.top_down import TopDown, check_dims
+from mcmcot_lite.baselines.top_down import Layered, TopDown, check_dims
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
-from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
+from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
 from mcmcot_lite.frozen import buffers_restored, frozen
 
 __all__ = ["LadderEncoder", "LadderVAE"]
@@ -82,7 +80,7 @@ class LadderEncoder(nn.Module):
         return laws
 
 
-class LadderVAE(Model):
+class LadderVAE(Layered):
     """A generator of z_1 under a prior of several layers, with a ladder of encoders.
 
     Args:
@@ -98,12 +96,8 @@ class LadderVAE(Model):
     def __init__(
         self, g: nn.Module, prior: TopDown, encoder: nn.Module, *, sigma: float, warm_up: int = 0
     ) -> None:
-        super().__init__()
-        self.g, self.encoder = as_module("g", g), as_module("encoder", encoder)
-        is_prior = isinstance(prior, TopDown)  # pyright: ignore[reportUnnecessaryIsInstance]
-        rule, remedy = "must be a TopDown", "Pass TopDown((20, 10))."
-        checks.require(is_prior, "prior", rule, checks.shown(prior), remedy, TypeError)
-        self.prior, self.sigma = prior, check_sigma(sigma)
+        super().__init__(g, prior, sigma=sigma)
+        self.encoder = as_module("encoder", encoder)
         self.warm_up, self.beta = checks.integer("warm_up", warm_up, 0), 1.0
 
     def begin(self, epoch: int, x: Tensor, rng: torch.Generator) -> None:
@@ -123,6 +117,9 @@ class LadderVAE(Model):
         remedy = "One a layer of the prior, z_1 first."
         checks.require(len(laws) == len(dims), "encoder", rule, got, remedy, TypeError)
         for law, d in zip(laws, dims, strict=True):
+            pair_rule, shown = "must return a pair for each layer", checks.shown(law)
+            is_pair = isinstance(law, (list, tuple)) and len(law) == 2  # pyright: ignore[reportUnnecessaryIsInstance]
+            checks.require(is_pair, "encoder", pair_rule, shown, remedy, TypeError)
             for name, value in zip(("means", "log variances"), law, strict=True):
                 checks.tensor(f"encoder's {name}", value, shape=(2, d), like=x, like_name="x")
         checked(self.g, laws[0][0], pair, self.sigma, None, "encoder's means")
@@ -141,9 +138,7 @@ class LadderVAE(Model):
     def _bound(self, x: Tensor, rng: torch.Generator, beta: float) -> Tensor:
         parts, kl = self._down(x, rng)
         y = cast(Tensor, tried("x", self.g, parts[0], BATCH))
-        squared = (x - y).flatten(1).square().sum(1)
-        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
-        return -squared / (2 * self.sigma**2) - constant - beta * kl
+        return self.log_pixels(x, y) - beta * kl
 
     def _down(self, x: Tensor, rng: torch.Generator | None) -> tuple[list[Tensor], Tensor]:
         """The layers, z_1 first, drawn from q or, without rng, at its means; and the sum of KLs."""
@@ -172,20 +167,6 @@ class LadderVAE(Model):
         self.check(x)
         with frozen(self):
             return checks.finite("reconstruct", self.g(self._down(x, None)[0][0]), OVERFLOW)
-
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """G at z_1 of rows (n, d)."""
-        checks.tensor("z", z, shape=(None, self.prior.d))
-        return super().decode(self.prior.layers(z)[0])
-
-    @torch.no_grad()
-    def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:
-        """N rows of all layers from the prior, (n, d)."""
-        n, like = checks.integer("n", n, 1), next(self.parameters())
-        rng = checks.rng_on(rng, like.device)
-        with frozen(self):
-            return self.prior.draws(n, like, rng)
 
 
 def _weighed(a: Law, b: Law) -> Law:

@@ -57,20 +57,11 @@ class RealNVP(Flow):
         width = checks.integer("width", width, 1)
         channels = check_shape(shape, scales)[0]
 
-        def build() -> list[list[nn.Module]]:
-            made: list[list[nn.Module]] = []
-            now = channels
-            for _ in range(scales):  # from the image inwards, so every list is in reverse
-                fine = [
-                    part for m in CHECKERBOARD for part in (coupling(now, width, m), actnorm(now))
-                ]
-                coarse = [
-                    part
-                    for m in CHANNELS
-                    for part in (coupling(4 * now, width, m), actnorm(4 * now))
-                ]
-                made.insert(0, [*coarse, layers().flows.Squeeze(), *fine])
-                now *= 2
-            return made
+        def one(c: int) -> list[nn.Module]:
+            fine = [part for m in CHECKERBOARD for part in (coupling(c, width, m), actnorm(c))]
+            c *= 4
+            coarse = [part for m in CHANNELS for part in (coupling(c, width, m), actnorm(c))]
+            return [*coarse, layers().flows.Squeeze(), *fine]
 
-        super().__init__(shape, seeded_layers(build, rng), layers().transforms.Logit(0.05))
+        made = seeded_layers(channels, scales, one, rng)
+        super().__init__(shape, made, layers().transforms.Logit(0.05))

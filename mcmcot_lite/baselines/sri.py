@@ -21,7 +21,6 @@ run without it, and is for choosing s before training, :meth:`SRI.best_step`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -29,11 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.baselines.model import Model
-from mcmcot_lite.baselines.top_down import TopDown
-from mcmcot_lite.baselines.tried import BATCH, as_module, tried
+from mcmcot_lite.baselines.top_down import Layered, TopDown
+from mcmcot_lite.baselines.tried import BATCH, tried
 from mcmcot_lite.baselines.walk import walk
-from mcmcot_lite.density import OVERFLOW, check_sigma, checked
+from mcmcot_lite.density import OVERFLOW, checked
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.langevin import check_s
 from mcmcot_lite.linear import linalg
@@ -41,7 +39,7 @@ from mcmcot_lite.linear import linalg
 __all__ = ["SRI"]
 
 
-class SRI(Model):
+class SRI(Layered):
     """A generator of z_1 under a prior of one or several layers, inferred by a short run.
 
     Args:
@@ -57,12 +55,7 @@ class SRI(Model):
     def __init__(
         self, g: nn.Module, prior: TopDown, *, sigma: float, K: int = 20, s: float = 0.1
     ) -> None:
-        super().__init__()
-        self.g = as_module("g", g)
-        is_prior = isinstance(prior, TopDown)  # pyright: ignore[reportUnnecessaryIsInstance]
-        rule, remedy = "must be a TopDown", "Pass TopDown((20, 10))."
-        checks.require(is_prior, "prior", rule, checks.shown(prior), remedy, TypeError)
-        self.prior, self.sigma = prior, check_sigma(sigma)
+        super().__init__(g, prior, sigma=sigma)
         self.K, self.s = checks.integer("K", K, 0), check_s(s)
 
     def check(self, x: Tensor) -> None:
@@ -79,9 +72,7 @@ class SRI(Model):
 
     def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         y = cast(Tensor, tried("x", self.g, self.prior.layers(z)[0], BATCH))
-        squared = (x - y).flatten(1).square().sum(1)
-        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
-        return self.prior.log_density(z) - squared / (2 * self.sigma**2) - constant
+        return self.prior.log_density(z) + self.log_pixels(x, y)
 
     def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Log p(x, z) at the end of a run, which is held fixed."""
@@ -105,20 +96,6 @@ class SRI(Model):
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """G at the inferred z_1, of x's shape; draws, so rng must be given."""
         return self.decode(self.infer(x, rng=checks.rng_on(rng, x.device)))
-
-    @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """G at z_1 of rows (n, d)."""
-        checks.tensor("z", z, shape=(None, self.prior.d))
-        return super().decode(self.prior.layers(z)[0])
-
-    @torch.no_grad()
-    def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:
-        """N rows of all layers from the prior, (n, d)."""
-        n, like = checks.integer("n", n, 1), next(self.parameters())
-        rng = checks.rng_on(rng, like.device)
-        with frozen(self):
-            return self.prior.draws(n, like, rng)
 
     @torch.no_grad()
     def bound(self, x: Tensor, *, rng: torch.Generator, s: float | None = None) -> Tensor:

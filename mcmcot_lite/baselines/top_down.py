@@ -9,6 +9,7 @@ one row, z_1 first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -16,10 +17,14 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.encoder import MLPEncoder
+from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.normals import Law, drawn, log_density
+from mcmcot_lite.baselines.tried import as_module
 from mcmcot_lite.baselines.walk import normal
+from mcmcot_lite.density import check_sigma
+from mcmcot_lite.frozen import frozen
 
-__all__ = ["TopDown", "check_dims"]
+__all__ = ["Layered", "TopDown", "check_dims"]
 
 
 def check_dims(dims: Sequence[int]) -> tuple[int, ...]:
@@ -81,3 +86,34 @@ class TopDown(nn.Module):
         for layer in range(len(self.dims) - 1, 0, -1):
             parts.append(drawn(self.law(layer, parts[-1]), rng))
         return torch.cat(parts[::-1], 1)
+
+
+class Layered(Model):
+    """What models under a :class:`TopDown` share: rows of all layers, of which g reads z_1."""
+
+    def __init__(self, g: nn.Module, prior: TopDown, *, sigma: float) -> None:
+        super().__init__()
+        self.g = as_module("g", g)
+        is_prior = isinstance(prior, TopDown)  # pyright: ignore[reportUnnecessaryIsInstance]
+        rule, remedy = "must be a TopDown", "Pass TopDown((20, 10))."
+        checks.require(is_prior, "prior", rule, checks.shown(prior), remedy, TypeError)
+        self.prior, self.sigma = prior, check_sigma(sigma)
+
+    def log_pixels(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log N(x; y, sigma^2 I) with its constant, (n,)."""
+        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + math.log(self.sigma))
+        return -(x - y).flatten(1).square().sum(1) / (2 * self.sigma**2) - constant
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """G at z_1 of rows (n, d)."""
+        checks.tensor("z", z, shape=(None, self.prior.d))
+        return super().decode(self.prior.layers(z)[0])
+
+    @torch.no_grad()
+    def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:
+        """N rows of all layers from the prior, (n, d)."""
+        n, like = checks.integer("n", n, 1), next(self.parameters())
+        rng = checks.rng_on(rng, like.device)
+        with frozen(self):
+            return self.prior.draws(n, like, rng)

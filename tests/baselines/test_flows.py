@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from helpers import check_gradients, seeded
 from scipy import stats
 from torch.distributions import MultivariateNormal
 
@@ -19,10 +20,6 @@ MODELS = {
     "Glow": lambda shape, **v: Glow(shape, width=6, steps=2, **v),
 }
 each = pytest.mark.parametrize("name", MODELS)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def stirred(name, shape=(1, 4, 4), scales=2, seed=0):
@@ -109,15 +106,7 @@ def test_gradients_by_finite_differences(name):
     value = lambda: model.raw_objective(x, seeded(1)).mean()  # noqa: E731
     value().backward()
     for p in model.parameters():
-        flat, grad = p.data.view(-1), p.grad.view(-1)
-        for i in range(0, len(flat), max(1, len(flat) // 3)):
-            start, step = float(flat[i]), 1e-6
-            flat[i] = start + step
-            high = float(value().detach())
-            flat[i] = start - step
-            low = float(value().detach())
-            flat[i] = start
-            assert (high - low) / (2 * step) == pytest.approx(float(grad[i]), rel=1e-4, abs=1e-5)
+        check_gradients(value, [p], max(1, p.numel() // 3), 1e-6, rel=1e-4, abs=1e-5)
 
 
 @each

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from helpers import check_gaussian, check_gradients, normal, seeded
 from scipy import stats
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
@@ -18,14 +19,6 @@ from mcmcot_lite.short_run import k_step_law
 F64 = torch.float64
 DIMS, D = (3, 2), 6
 SHAPE = (1, 3, 4)
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
 
 
 def laws(seed, n=4, d=3):
@@ -99,11 +92,7 @@ def test_draws_of_the_layers():
     n = 40_000
     with torch.no_grad():
         z = prior.draws(n, torch.zeros(1, dtype=F64), seeded(2))
-    white = torch.linalg.solve_triangular(law.scale_tril, (z - law.mean).mT, upper=False)
-    limit = stats.norm.isf(1e-3 / 60) / math.sqrt(n)
-    assert white.mean(1).abs().max() < limit
-    off = white @ white.mT / n - torch.eye(5, dtype=F64)
-    assert off.abs().max() < limit * math.sqrt(2)
+    check_gaussian(z, law.mean, law.covariance_matrix)
 
 
 def test_one_layer_is_the_standard_normal():
@@ -234,11 +223,7 @@ def test_a_run_has_the_exact_law():
     x = marginal.sample((1,)).expand(20_000, D)
     z = model.infer(x, rng=seeded(4))
     m, cov = run_law(x[:1], law, lift, model.g.mu, 0.6, 8, 0.2)
-    white = torch.linalg.solve_triangular(torch.linalg.cholesky(cov), (z - m).mT, upper=False)
-    limit = stats.norm.isf(1e-3 / 60) / math.sqrt(len(x))
-    assert white.mean(1).abs().max() < limit
-    spread = white @ white.mT / len(x) - torch.eye(5, dtype=F64)
-    assert spread.abs().max() < limit * math.sqrt(2)
+    check_gaussian(z, m, cov)
 
 
 def test_one_layer_is_the_short_run_of_the_library():
@@ -249,13 +234,7 @@ def test_one_layer_is_the_short_run_of_the_library():
     x = normal(3, 1, D).expand(20_000, D)
     law = k_step_law(x[:1], theta, 0.7, s=0.3, K=5, mu=mu)
     z = model.infer(x, rng=seeded(5))
-    white = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(law.cov), (z - law.mean).mT, upper=False
-    )
-    limit = stats.norm.isf(1e-3 / 24) / math.sqrt(len(x))
-    assert white.mean(1).abs().max() < limit
-    spread = white @ white.mT / len(x) - torch.eye(3, dtype=F64)
-    assert spread.abs().max() < limit * math.sqrt(2)
+    check_gaussian(z, law.mean, law.cov)
 
 
 def test_one_layer_learns_as_abp_with_fresh_chains():
@@ -302,16 +281,7 @@ def test_sri_objective_by_finite_differences():
     value = lambda: model.log_joint(x, z).mean()  # noqa: E731
     z = model.infer(x, rng=seeded(1))
     model.raw_objective(x, seeded(1)).mean().backward()
-    for p in model.parameters():
-        flat, grad = p.data.view(-1), p.grad.view(-1)
-        for i in range(0, len(flat), 5):
-            start, step = float(flat[i]), 1e-5
-            flat[i] = start + step
-            high = float(value().detach())
-            flat[i] = start - step
-            low = float(value().detach())
-            flat[i] = start
-            assert (high - low) / (2 * step) == pytest.approx(float(grad[i]), rel=1e-5, abs=1e-7)
+    check_gradients(value, model.parameters(), 5, 1e-5, rel=1e-5, abs=1e-7)
 
 
 def small_models(seed=0):

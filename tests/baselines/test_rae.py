@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from helpers import normal, seeded
 from scipy import stats
 from torch import nn
 
@@ -15,14 +16,6 @@ from mcmcot_lite.baselines import RAE, MLPEmbedding, fit_model
 
 SHAPE = (1, 3, 4)
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
 
 
 def small(**values):

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from scipy import stats
+from helpers import check_gaussian, normal, seeded
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
@@ -17,14 +17,6 @@ from mcmcot_lite.short_run import k_step_law
 
 SHAPE = (1, 3, 4)
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
 
 
 def weights(module):
@@ -102,12 +94,7 @@ def test_new_latents_follow_the_second_stage():
     z = model.sample_prior(n, rng=seeded(2))
     g = model.second.g
     cov = g.theta @ g.theta.mT + 0.4**2 * torch.eye(3, dtype=F64)
-    white = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(cov), (z - g.mu).mT, upper=False
-    ).detach()
-    limit = stats.norm.isf(1e-3 / 24) / math.sqrt(n)
-    assert white.mean(1).abs().max() < limit
-    assert (white @ white.mT / n - torch.eye(3, dtype=F64)).abs().max() < limit * math.sqrt(2)
+    check_gaussian(z, g.mu.detach(), cov.detach())
     assert torch.equal(
         model.sample(4, rng=seeded(2)), model.first.g(model.sample_prior(4, rng=seeded(2))).detach()
     )
@@ -172,13 +159,7 @@ def test_abp_on_the_linear_model_is_exact():
     many = x[:1].expand(20_000, 7)
     got = model.infer(many, rng=seeded(4))
     law = k_step_law(x[:1], theta, 0.5, s=0.2, K=6, mu=mu)
-    white = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(law.cov), (got - law.mean).mT, upper=False
-    )
-    limit = stats.norm.isf(1e-3 / 24) / math.sqrt(len(many))
-    assert white.mean(1).abs().max() < limit
-    spread = white @ white.mT / len(many) - torch.eye(3, dtype=F64)
-    assert spread.abs().max() < limit * math.sqrt(2)
+    check_gaussian(got, law.mean, law.cov)
 
 
 def test_inference_from_given_chains():

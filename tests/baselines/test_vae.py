@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from helpers import normal, seeded
 from scipy import stats
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
@@ -16,14 +17,6 @@ from mcmcot_lite.baselines import VAE, MLPEncoder, fit_vae
 
 SHAPE = (1, 3, 4)
 F64 = torch.float64
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(seed, *shape):
-    return torch.randn(*shape, generator=seeded(seed), dtype=F64)
 
 
 def linear_model(D=7, d=3, sigma=0.5, seed=0):

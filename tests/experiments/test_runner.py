@@ -57,7 +57,7 @@ def test_a_seed_gives_the_same_file(name, tmp_path):
     cases = runner.load(name).cases(TINY)
     assert [(r["case"], r["seed"]) for r in rows] == [(c, s) for s in range(2) for c in cases]
     assert rows[0]["found"] != rows[len(cases)]["found"]
-    assert {"experiment", "title", "size", "budget", "threads", "made"} <= files[0].keys()
+    assert {"experiment", "title", "size", "budget", "settings", "made"} <= files[0].keys()
     assert files[0]["made"]["versions"]["torch"] == torch.__version__
 
 
@@ -139,6 +139,31 @@ def test_divergence_is_a_row(monkeypatch):
     row = runner._row("table7", {"L2": 1}, TINY, 0)
     assert row["found"] == {"diverged": 1.0, "error": "Iteration 3"}
     assert "iteration" in str(caught.value).lower()
+
+
+def test_rows_of_other_settings_are_never_mixed(tmp_path, monkeypatch, capsys):
+    list(runner.run("table7", "quick", 1, folder=tmp_path))
+    before = (tmp_path / "table7-quick.json").read_text()
+    again = list(runner.run("table7", "quick", 1, folder=tmp_path, only={"L2": "2"}))
+    after = record.read("table7", "quick", tmp_path)
+    assert len(again) == 1
+    assert without_times(after) == without_times(json.loads(before))
+    monkeypatch.setitem(runner.SIZES, "quick", replace(TINY, K=TINY.K + 1))
+    before = (tmp_path / "table7-quick.json").read_text()
+    for more in (["--resume"], ["--only", "L2=1"]):
+        with pytest.raises(SystemExit) as caught:
+            main(["table7", "--seeds", "1", "--out", str(tmp_path), *more])
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+        assert "rows of another budget, settings: they cannot stand in one table" in said
+    assert (tmp_path / "table7-quick.json").read_text() == before
+
+
+def test_the_stored_table_has_the_present_settings():
+    told, now = record.read("table2"), runner.head("table2", "cpu")
+    for key in ("experiment", "title", "size", "budget", "settings", "threads"):
+        assert told[key] == now[key], key
+    assert [r["case"] for r in told["rows"]] == 3 * runner.load("table2").cases(SIZES["cpu"])
 
 
 def test_a_missing_file_is_named(tmp_path):
