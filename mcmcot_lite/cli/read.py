@@ -139,6 +139,11 @@ def evaluate(args: argparse.Namespace) -> None:
     n = None if args.n is None else whole("n", args.n, 2)
     judge = None if args.judge is None else whole("judge", args.judge, 0)
     run = _opened(args)
+    to = run.folder.path / "evaluate.json" if args.json is None else expanded("json", args.json)
+    own = [run.folder.json, run.folder.log.path, *run.folder.checkpoints.files()]
+    is_own = any(to.resolve() == path.resolve() for path in own)
+    remedy = "Choose another name."
+    checks.require(not is_own, "json", "must not be a file of the run itself", to, remedy)
     n = min(len(run.z_hat), MOST) if n is None else run.count(n)
     judge = run.preset.settings.K if judge is None else judge
     x, y, z = run.inferred(n, judge, args, seed)
@@ -158,7 +163,6 @@ def evaluate(args: argparse.Namespace) -> None:
         "date": now(),
         "seconds": time.perf_counter() - began,
     }
-    to = run.folder.path / "evaluate.json" if args.json is None else expanded("json", args.json)
     with write_whole(to) as file:
         file.write(json.dumps(found, indent=1).encode() + b"\n")
     print(

@@ -163,3 +163,14 @@ def test_other_images_than_those_of_the_run_are_refused(tmp_path, monkeypatch, c
         assert len(said.splitlines()) == 1
     assert (out / "evaluate.json").read_bytes() == stored
     assert main(["sample", str(out), "--device", "cpu"]) == 0  # needs no image
+
+
+@pytest.mark.parametrize("name", ["run.json", "log.jsonl", "checkpoint"])
+def test_numbers_are_never_written_over_the_run(name, tmp_path, capsys):
+    out = tmp_path / "a"
+    train(out)
+    path = Checkpoints(out).files()[0] if name == "checkpoint" else out / name
+    before = path.read_bytes()
+    assert main(["evaluate", str(out), "--device", "cpu", "--json", str(path)]) == 2
+    assert "json must not be a file of the run itself" in capsys.readouterr().err
+    assert path.read_bytes() == before
