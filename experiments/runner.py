@@ -31,6 +31,8 @@ EXPERIMENTS = (
     "table7",
     "figure8",
     "readings",
+    "algorithm2",
+    "table8_step",
 )
 Case = dict[str, Any]
 
