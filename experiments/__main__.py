@@ -45,6 +45,8 @@ def _pair(text: str) -> tuple[str, str]:
 def _refused_clearly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         yield from rows
+    except FileNotFoundError as error:  # images that are neither here nor to be had
+        parser().error(str(error))
     except ValueError as error:
         if "cannot stand in one table" not in str(error):
             raise

@@ -25,6 +25,8 @@ EXPERIMENTS = (
     "figure3",
     "table2",
     "table2_fashion",
+    "table2_celeba",
+    "table2_svhn",
     "table4",
     "table5",
     "table6",
@@ -38,8 +40,14 @@ Case = dict[str, Any]
 
 
 def load(name: str) -> ModuleType:
-    """The file of an experiment: TITLE, cases(size), run(case, size, seed)."""
+    """The file of an experiment: TITLE, cases(size), run(case, size, seed), maybe budget(size)."""
     return importlib.import_module(f"experiments.{name}")
+
+
+def budget_of(name: str, size: str, device: str = "cpu") -> Size:
+    """That of the size, or what the experiment makes of it."""
+    budget = getattr(load(name), "budget", lambda size: size)(SIZES[size])
+    return replace(budget, device=device)
 
 
 def _row(name: str, case: Case, size: Size, seed: int) -> dict[str, Any]:
@@ -71,7 +79,7 @@ def run(
     Raises:
         ValueError: the rows to keep were made with other settings, versions or another device.
     """
-    budget = replace(SIZES[size], device=device)
+    budget = budget_of(name, size, device)
     path = record.where(name, size, folder)
     cases = wanted(name, size, only or {})
     todo = [(case, seed) for seed in range(seeds) for case in cases]
@@ -82,7 +90,7 @@ def run(
         if resume:
             todo = [job for job in todo if job not in done]
         rows = [row for row in rows if (row["case"], row["seed"]) not in todo]
-    order = load(name).cases(SIZES[size])
+    order = load(name).cases(budget)
 
     def kept(row: dict[str, Any]) -> dict[str, Any]:
         rows.append(row)
@@ -106,7 +114,7 @@ def run(
 
 def head(name: str, size: str, device: str = "cpu") -> dict[str, Any]:
     """What stands above the rows: all that decides them, but case and seed."""
-    budget = replace(SIZES[size], device=device)
+    budget = budget_of(name, size, device)
     told = {"experiment": name, "title": load(name).TITLE, "size": size}
     told |= {"budget": asdict(budget), "settings": asdict(settings(budget))}
     return json.loads(json.dumps(told | {"threads": 1, "made": record.machine(device)}))
@@ -123,5 +131,5 @@ def _rows_of(path: Path, wanted_head: dict[str, Any]) -> list[dict[str, Any]]:
 
 def wanted(name: str, size: str, only: dict[str, str]) -> list[Case]:
     """The cases of an experiment whose entries are those of only."""
-    cases: list[Case] = load(name).cases(SIZES[size])
+    cases: list[Case] = load(name).cases(budget_of(name, size))
     return [c for c in cases if all(str(c.get(key)) == value for key, value in only.items())]

@@ -38,7 +38,7 @@ class Task:
     @cached_property
     def _images(self) -> tuple[Tensor, Tensor]:
         if self.name == "celeba":
-            x = data.celeba().images()
+            x = data.celeba(progress=False).images()
             return x[:-HELD_OF_CELEBA], x[-HELD_OF_CELEBA:]
         return tuple(data.load(self.name, split=s).images() for s in ("train", "test"))
 

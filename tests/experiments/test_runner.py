@@ -237,3 +237,29 @@ def test_help_from_a_shell():
     )
     assert run.returncode == 0
     assert "quick" in run.stdout
+
+
+@pytest.mark.parametrize("name", ["table2_celeba", "table2_svhn"])
+@pytest.mark.parametrize("size", ["quick", "cpu", "gpu"])
+def test_budgets_of_larger_images(name, size):
+    """Smaller than that of digits below the full size; every method of the paper at it."""
+    budget, base = runner.budget_of(name, size), SIZES[size]
+    assert budget.n < base.n or size == "gpu"
+    assert runner.head(name, size)["budget"]["n"] == budget.n
+    names = [case["method"] for case in runner.wanted(name, size, {})]
+    assert {"VAE", "ABP", "LEBM", "MCMC-OT"} <= set(names)
+    assert (len(names) == len(METHODS)) == (size == "gpu")
+    if size == "gpu":
+        assert budget.d == settings(budget).d == 64
+
+
+def test_missing_images_are_said_in_one_line(tmp_path, monkeypatch, capsys):
+    def load(name, split):
+        raise FileNotFoundError(f"{name} ({split}) was not found")
+
+    monkeypatch.setattr(task.data, "load", load)
+    with pytest.raises(SystemExit) as caught:
+        main(["table2_svhn", "--size", "quick", "--seeds", "1", "--out", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "svhn (train) was not found" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
