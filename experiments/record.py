@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import platform
-import statistics
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import model
 
-__all__ = ["RESULTS", "aggregate", "machine", "read", "where", "write"]
+__all__ = ["RESULTS", "machine", "read", "where", "write"]
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "experiments"
 PACKAGES = ("torch", "numpy", "scipy", "pot", "normflows")
@@ -46,18 +45,3 @@ def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]
         raise FileNotFoundError(
             f"{path.name} is missing from {path.parent}; make it: {made}"
         ) from None
-
-
-def aggregate(
-    record: dict[str, Any], by: tuple[str, ...], key: str
-) -> dict[Any, tuple[float, float]]:
-    """Mean and standard deviation over the seeds of one number, for each case."""
-    cases: dict[Any, list[float]] = {}
-    for row in record["rows"]:
-        at = tuple(row["case"][k] for k in by)
-        if key in row["found"]:
-            cases.setdefault(at[0] if len(by) == 1 else at, []).append(row["found"][key])
-    return {
-        at: (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else float("nan"))
-        for at, v in cases.items()
-    }

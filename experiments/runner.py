@@ -35,6 +35,7 @@ EXPERIMENTS = (
     "readings",
     "algorithm2",
     "table8_step",
+    "longer",
 )
 Case = dict[str, Any]
 

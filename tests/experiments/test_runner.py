@@ -173,19 +173,6 @@ def test_a_missing_file_is_named(tmp_path):
         record.read("table5", "cpu", tmp_path)
 
 
-def test_aggregate():
-    rows = [
-        {"case": {"s": s, "m": m}, "seed": k, "found": {"fd": s + k}}
-        for s in (1.0, 2.0)
-        for m in "ab"
-        for k in (0, 1, 2)
-    ]
-    got = record.aggregate({"rows": rows}, ("s", "m"), "fd")
-    assert got[(2.0, "b")] == (3.0, 1.0)
-    assert record.aggregate({"rows": rows[:1]}, ("s",), "fd")[1.0][0] == 1.0
-    assert record.aggregate({"rows": rows}, ("s",), "none") == {}
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

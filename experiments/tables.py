@@ -1,0 +1,119 @@
+"""A results file as the book reads it: means over the seeds, one line about how it was made."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import record
+
+__all__ = ["Grid", "Table", "paper"]
+
+
+class Grid:
+    """Rows under a head, as Markdown; the first column is text, the others are numbers.
+
+    Args:
+        head: of the columns.
+        rows: of as many entries each; None is shown as a dash.
+    """
+
+    def __init__(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        self.head, self.rows = list(head), [list(row) for row in rows]
+        if any(len(row) != len(self.head) for row in self.rows):
+            raise ValueError(f"rows must have {len(self.head)} entries, as the head has")
+
+    def _repr_markdown_(self) -> str:
+        lines = [self.head, [":--"] + ["--:"] * (len(self.head) - 1), *self.rows]
+        return "\n".join(
+            f"| {' | '.join('–' if v is None else str(v) for v in r)} |" for r in lines
+        )
+
+    __repr__ = _repr_markdown_
+
+
+class Table:
+    """The rows of an experiment.
+
+    Args:
+        name: of the experiment.
+        size: quick, cpu or gpu.
+        folder: with the results.
+
+    Raises:
+        FileNotFoundError: there is none; says which command makes it.
+    """
+
+    def __init__(self, name: str, size: str = "cpu", folder: Path = record.RESULTS) -> None:
+        held = record.read(name, size, folder)
+        self.name, self.size, self.title = name, size, held["title"]
+        self.budget, self.settings, self.made = held["budget"], held["settings"], held["made"]
+        self.rows: list[dict[str, Any]] = held["rows"]
+        self.seeds = sorted({row["seed"] for row in self.rows})
+
+    def cases(self, key: str) -> list[Any]:
+        """Different values of an entry of the cases, in the order of the rows."""
+        return list(dict.fromkeys(row["case"][key] for row in self.rows))
+
+    def found(self, **case: Any) -> list[dict[str, Any]]:
+        """What was found in a case, by seed.
+
+        Raises:
+            KeyError: no row has such a case.
+        """
+        rows = [r for r in self.rows if all(r["case"].get(k) == v for k, v in case.items())]
+        if not rows:
+            raise KeyError(f"no row of {self.name} has {case}; run it with --resume")
+        return [row["found"] for row in sorted(rows, key=lambda row: row["seed"])]
+
+    def values(self, key: str, **case: Any) -> list[float]:
+        """One number by seed; seeds that diverged are left out."""
+        return [found[key] for found in self.found(**case) if "diverged" not in found]
+
+    def mean(self, key: str, **case: Any) -> float:
+        """Over the seeds; NaN where all diverged."""
+        values = self.values(key, **case)
+        return statistics.fmean(values) if values else float("nan")
+
+    def sd(self, key: str, **case: Any) -> float:
+        """Standard deviation over the seeds; NaN for less than two."""
+        values = self.values(key, **case)
+        return statistics.stdev(values) if len(values) > 1 else float("nan")
+
+    def cell(self, key: str, digits: int, width: int = 0, **case: Any) -> str:
+        """Mean and standard deviation, right-aligned; or that runs diverged."""
+        values = self.values(key, **case)
+        lost = len(self.found(**case)) - len(values)
+        if len(values) < 2:
+            text = "diverged" if lost else f"{self.mean(key, **case):.{digits}f}"
+        else:
+            text = f"{self.mean(key, **case):.{digits}f} ±{self.sd(key, **case):.{digits}f}"
+            text += f" ({lost} diverged)" if lost else ""
+        return text.rjust(width)
+
+    def differs(self, key: str, a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float]:
+        """Mean of b minus a, its standard error; runs of one seed share their start and draws."""
+        pairs = list(zip(self.values(key, **a), self.values(key, **b), strict=True))
+        diff = [y - x for x, y in pairs]
+        return statistics.fmean(diff), statistics.stdev(diff) / len(diff) ** 0.5
+
+    def told(self) -> str:
+        """How it was made, for a page to print."""
+        b, st = self.budget, self.settings
+        minutes = sum(row["seconds"] for row in self.rows) / 60
+        return (
+            f"{len(self.rows)} runs, seeds {self.seeds}; {b['n']:,} images, d = {b['d']}, "
+            f"{b['width']} of Table 1's width\n"
+            f"{st['iterations']} iterations, L2 = {st['L2']}, batches of {st['batch_size']}, "
+            f"K = {st['K']}, s = {st['s']}, L = {st['L']}, alpha = {st['alpha']}, lr = {st['lr']}\n"
+            f"{self.made['device']}, one thread a run, {minutes:.0f} minutes in all; "
+            f"torch {self.made['versions']['torch']}"
+        )
+
+
+def paper(name: str, folder: Path = record.RESULTS.parent) -> dict[str, Any]:
+    """A table as the paper prints it."""
+    return json.loads((folder / "paper.json").read_text())[name]

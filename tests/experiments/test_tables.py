@@ -1,0 +1,89 @@
+"""What the pages print of a results file."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from experiments import record
+from experiments.tables import Grid, Table, paper
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = [
+        {
+            "case": {"s": s, "m": m},
+            "seed": k,
+            "found": {"fd": s + k + (m == "b") * (1 + k)},
+            "seconds": 30.0,
+        }
+        for k in (2, 0, 1)
+        for s in (1.0, 2.0)
+        for m in "ab"
+    ]
+    rows += [
+        {"case": {"s": 3.0, "m": "a"}, "seed": k, "found": found, "seconds": 1.0}
+        for k, found in enumerate([{"fd": 5.0}, {"diverged": 1.0, "error": "x"}, {"fd": 7.0}])
+    ]
+    lost = {"diverged": 1.0, "error": "x"}
+    rows += [
+        {"case": {"s": 4.0, "m": "a"}, "seed": k, "found": lost, "seconds": 1.0} for k in range(3)
+    ]
+    st = {"iterations": 3, "L2": 1, "batch_size": 9, "K": 2, "s": 0.1, "L": 2, "alpha": 0.5}
+    held = {
+        "title": "A table",
+        "budget": {"n": 2000, "d": 10, "width": 0.25},
+        "settings": st | {"lr": 0.001},
+        "made": {"device": "a machine", "versions": {"torch": "9"}},
+        "rows": rows,
+    }
+    record.write(record.where("table5", "cpu", tmp_path), held)
+    return tmp_path
+
+
+def test_means_over_seeds(folder):
+    t = Table("table5", folder=folder)
+    assert (t.seeds, t.cases("m"), t.cases("s")) == ([0, 1, 2], ["a", "b"], [1.0, 2.0, 3.0, 4.0])
+    assert t.values("fd", s=2.0, m="b") == [3.0, 5.0, 7.0]  # by seed, whatever the file's order
+    assert (t.mean("fd", s=2.0, m="b"), t.sd("fd", s=2.0, m="b")) == (5.0, 2.0)
+    assert t.cell("fd", 1, 12, s=2.0, m="b") == "    5.0 ±2.0"
+    diff, error = t.differs("fd", {"s": 2.0, "m": "a"}, {"s": 2.0, "m": "b"})
+    assert (diff, error) == (2.0, pytest.approx(1 / math.sqrt(3)))
+    with pytest.raises(KeyError, match="no row of table5"):
+        t.found(s=9.0)
+    told = t.told()
+    for words in ("18 runs, seeds [0, 1, 2]", "2,000 images", "a machine", "6 minutes", "torch 9"):
+        assert words in told
+
+
+def test_runs_that_diverged(folder):
+    t = Table("table5", folder=folder)
+    assert t.values("fd", s=3.0) == [5.0, 7.0]
+    assert t.cell("fd", 0, s=3.0) == "6 ±1 (1 diverged)"
+    assert t.cell("fd", 0, s=4.0) == "diverged"
+    assert math.isnan(t.mean("fd", s=4.0))
+    assert math.isnan(t.sd("fd", s=4.0))
+
+
+def test_a_missing_file_says_what_makes_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="python -m experiments table6 --size cpu"):
+        Table("table6", folder=tmp_path)
+
+
+def test_grids():
+    grid = Grid(["s", "FD"], [[0.1, "3 ±1"], ["all", None]])
+    lines = ["| s | FD |", "| :-- | --: |", "| 0.1 | 3 ±1 |", "| all | – |"]
+    assert grid._repr_markdown_().splitlines() == lines
+    assert repr(grid) == grid._repr_markdown_()
+    with pytest.raises(ValueError, match="2 entries"):
+        Grid(["s", "FD"], [[1]])
+
+
+def test_the_papers_numbers():
+    assert paper("table5")["s"] == [0.003, 0.015, 0.03, 0.06]
+    told = json.loads((record.RESULTS.parent / "paper.json").read_text())
+    for name in ("table2", "table4", "table5", "table6", "table7"):
+        assert paper(name) == told[name]
