@@ -63,6 +63,11 @@ def _train(p: argparse.ArgumentParser) -> None:
     names = f"{', '.join(NAMES)}; each as {', '.join(SIZES)}: mnist-quick, celeba-t4, ..."
     p.add_argument("preset", nargs="*", metavar="PRESET", help=f"{names}. DIR's run, if left out")
     p.add_argument("--size", help="paper, t4 or quick, if PRESET does not say it")
+    p.add_argument(
+        "--reading",
+        help="printed (Algorithms 1 and 2 as written) or released (as the authors' script); "
+        "the book's own, if left out",
+    )
     p.add_argument("--out", metavar="DIR", required=True, help="folder of the run")
     p.add_argument("--every", metavar="SECONDS", default="300", help="between checkpoints (300)")
     p.add_argument(

@@ -69,8 +69,11 @@ def _asked(args: argparse.Namespace, folder: Folder, first: bool) -> tuple[str, 
         name, size = find(args.preset, args.size)
         if size is None and first:
             print(f"{name} means {name}-quick; {name}-t4 and {name}-paper are larger.", flush=True)
-        base, name = preset(name, size or "quick"), f"{name}-{size or 'quick'}"
+        base, name = preset(name, size or "quick", args.reading), f"{name}-{size or 'quick'}"
+        name += f"-{args.reading}" if args.reading else ""
     else:
+        rule, remedy = "goes with a preset", "Name the preset too, or leave the reading out."
+        checks.require(args.reading is None, "reading", rule, args.reading, remedy)
         rule, remedy = "must be named unless DIR holds a run", "For example mnist-quick."
         checks.require(folder.json.is_file(), "preset", rule, "none", remedy)
         base, name = preset_from(folder.record()), str(folder.record()["preset"])

@@ -19,6 +19,8 @@ BAD = {
     "size": (["train", "mnist-huge", "--out", "OUT"], "got 'mnist-huge'"),
     "two sizes": (["train", "mnist-t4", "--size", "paper", "--out", "OUT"], "given once"),
     "--size": (["train", "mnist", "--size", "big", "--out", "OUT"], "size must be one of"),
+    "reading": (["train", "mnist", "--reading", "mine", "--out", "OUT"], "reading must be one of"),
+    "reading of a folder": (["train", "--reading", "printed", "--out", "OUT"], "reading goes with"),
     "three words": (["train", "mnist", "t4", "now", "--out", "OUT"], "got 'mnist t4 now'"),
     "no out": (["train", "mnist"], "required: --out"),
     "empty out": (["train", "mnist", "--out", ""], "DIR must not be empty"),

@@ -11,7 +11,7 @@ from mcmcot_lite.cli.fields import OWN, changed
 from mcmcot_lite.cli.parser import parser
 from mcmcot_lite.data import load
 from mcmcot_lite.data._sources import SOURCES
-from mcmcot_lite.presets import DATASETS, NAMES, SIZES, Preset, find, preset
+from mcmcot_lite.presets import DATASETS, NAMES, READINGS, SIZES, Preset, find, preset
 
 PRINTED = {  # Section 7.1: n, K, alpha, d
     "mnist": (60_000, 50, 0.5, 30),
@@ -35,6 +35,30 @@ def test_every_preset_builds(name, size):
     shape = {"svhn": (3, 32, 32), "celeba": (3, 64, 64)}.get(name, (1, 28, 28))
     assert small.network().shape == shape
     assert run.record()["settings"]["K"] == run.settings.K
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NAMES)
+def test_readings(name, size):
+    """One source each; the same images, network, chains and step."""
+    base = preset(name, size)
+    printed, released = (preset(name, size, reading) for reading in READINGS)
+    for run in (printed, released):
+        assert run.settings.transport == "semidual"
+        assert replace(run, settings=base.settings) == base
+        for field in ("d", "sigma", "s", "K", "L", "L2", "alpha", "eps", "batch_size", "chains"):
+            assert getattr(run.settings, field) == getattr(base.settings, field)
+    assert (printed.settings.schedule, printed.settings.regression) == ("printed", 0)
+    assert printed.settings.iterations == base.settings.iterations * base.settings.L
+    st = released.settings
+    assert (st.schedule, st.regression, st.lr, st.batchnorm) == ("released", st.L, 2e-4, "batch")
+
+
+def test_bad_readings():
+    with pytest.raises(ValueError, match=r"reading must be one of .*got"):
+        preset("mnist", "quick", "script")
+    with pytest.raises(TypeError, match="reading"):
+        preset("mnist", "quick", 3)
 
 
 SPELLED = ["mnist-quick", "mnist/quick", "mnist:quick", "mnist.quick", "mnist_quick", "MNIST-Quick"]

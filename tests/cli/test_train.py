@@ -80,6 +80,16 @@ def broken_off(monkeypatch, out, k):
             main(words(out))
 
 
+def test_a_reading_of_a_preset(tmp_path, capsys):
+    train(tmp_path, "svhn-quick", "--reading", "released")
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["preset"] == "svhn-quick-released"
+    st = record["settings"]
+    assert (st["transport"], st["batchnorm"], st["lr"]) == ("semidual", "batch", 2e-4)
+    assert "schedule released" in capsys.readouterr().out
+    train(tmp_path, "svhn-quick", "--reading", "released")  # the same run, which is done
+
+
 def test_a_broken_run_goes_on_by_itself(tmp_path, monkeypatch, capsys):
     train(tmp_path / "whole")
     broken_off(monkeypatch, tmp_path / "a", 2)
