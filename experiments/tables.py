@@ -100,9 +100,9 @@ class Table:
         diff = [y - x for x, y in pairs]
         return statistics.fmean(diff), statistics.stdev(diff) / len(diff) ** 0.5
 
-    def told(self) -> str:
-        """How it was made, for a page to print."""
-        b, st = self.budget, self.settings
+    def told(self, **said: object) -> str:
+        """How it was made, for a page to print; said: what the cases have in place of the head."""
+        b, st = {**self.budget, **said}, {**self.settings, **said}
         minutes = sum(row["seconds"] for row in self.rows) / 60
         return (
             f"{len(self.rows)} runs, seeds {self.seeds}; {b['n']:,} images, d = {b['d']}, "

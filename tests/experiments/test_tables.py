@@ -57,6 +57,8 @@ def test_means_over_seeds(folder):
     told = t.told()
     for words in ("18 runs, seeds [0, 1, 2]", "2,000 images", "a machine", "6 minutes", "torch 9"):
         assert words in told
+    assert "d = 2 and 3" in t.told(d="2 and 3")
+    assert "90 iterations" in t.told(iterations=90)
 
 
 def test_runs_that_diverged(folder):
