@@ -28,11 +28,18 @@ class Grid:
 
     def _repr_markdown_(self) -> str:
         lines = [self.head, [":--"] + ["--:"] * (len(self.head) - 1), *self.rows]
-        return "\n".join(
-            f"| {' | '.join('–' if v is None else str(v) for v in r)} |" for r in lines
-        )
+        return "\n".join(f"| {' | '.join(map(_entry, row))} |" for row in lines)
 
     __repr__ = _repr_markdown_
+
+
+def _entry(value: object) -> str:
+    """As text that keeps a number with its deviation, and two numbers with their arrow."""
+    text = "–" if value is None else str(value)
+    for sign in ("±", "→"):
+        text = text.replace(f" {sign}", f"\N{NO-BREAK SPACE}{sign}")
+        text = text.replace(f"{sign} ", f"{sign}\N{NO-BREAK SPACE}")
+    return text
 
 
 class Table:

@@ -77,7 +77,7 @@ def test_a_missing_file_says_what_makes_it(tmp_path):
 
 def test_grids():
     grid = Grid(["s", "FD"], [[0.1, "3 ±1"], ["all", None]])
-    lines = ["| s | FD |", "| :-- | --: |", "| 0.1 | 3 ±1 |", "| all | – |"]
+    lines = ["| s | FD |", "| :-- | --: |", "| 0.1 | 3\N{NO-BREAK SPACE}±1 |", "| all | – |"]
     assert grid._repr_markdown_().splitlines() == lines
     assert repr(grid) == grid._repr_markdown_()
     with pytest.raises(ValueError, match="2 entries"):
