@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from scipy import stats
 
 from experiments import record
 
-__all__ = ["Grid", "Table", "paper"]
+__all__ = ["Grid", "Paired", "Table", "paper"]
 
 
 class Grid:
@@ -42,6 +44,31 @@ def _entry(value: object) -> str:
     return text
 
 
+def _beyond(found: dict[str, Any]) -> dict[str, float]:
+    """The signed distance to the prior beyond its floor: below 0 for a cloud that is too narrow."""
+    ends = [key.removeprefix("w2_floor") for key in found if key.startswith("w2_floor")]
+    return {f"beyond{end}": found[f"w2{end}"] - found[f"w2_floor{end}"] for end in ends}
+
+
+class Paired(NamedTuple):
+    """Differences by seed, their mean, and half of a 95 % interval of it (Student's t)."""
+
+    each: list[float]
+    mean: float
+    half: float
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Paired:
+        """From two differences or more."""
+        each = list(values)
+        stderr = statistics.stdev(each) / len(each) ** 0.5
+        return cls(each, statistics.fmean(each), stderr * float(stats.t.isf(0.025, len(each) - 1)))
+
+    def __format__(self, spec: str) -> str:
+        seeds = ", ".join(format(v, f"+{spec}") for v in self.each)
+        return f"{self.mean:+{spec}} ± {self.half:{spec}} (by seed {seeds})"
+
+
 class Table:
     """The rows of an experiment.
 
@@ -59,6 +86,8 @@ class Table:
         self.name, self.size, self.title = name, size, held["title"]
         self.budget, self.settings, self.made = held["budget"], held["settings"], held["made"]
         self.rows: list[dict[str, Any]] = held["rows"]
+        for row in self.rows:
+            row["found"] |= _beyond(row["found"])
         self.seeds = sorted({row["seed"] for row in self.rows})
 
     def cases(self, key: str) -> list[Any]:
@@ -71,10 +100,14 @@ class Table:
         Raises:
             KeyError: no row has such a case.
         """
+        return [row["found"] for row in self._rows(case)]
+
+    def _rows(self, case: dict[str, Any]) -> list[dict[str, Any]]:
+        """Those of a case, by seed."""
         rows = [r for r in self.rows if all(r["case"].get(k) == v for k, v in case.items())]
         if not rows:
             raise KeyError(f"no row of {self.name} has {case}; run it with --resume")
-        return [row["found"] for row in sorted(rows, key=lambda row: row["seed"])]
+        return sorted(rows, key=lambda row: row["seed"])
 
     def values(self, key: str, **case: Any) -> list[float]:
         """One number by seed; seeds that diverged are left out."""
@@ -101,11 +134,11 @@ class Table:
             text += f" ({lost} diverged)" if lost else ""
         return text.rjust(width)
 
-    def differs(self, key: str, a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float]:
-        """Mean of b minus a, its standard error; runs of one seed share their start and draws."""
-        pairs = list(zip(self.values(key, **a), self.values(key, **b), strict=True))
-        diff = [y - x for x, y in pairs]
-        return statistics.fmean(diff), statistics.stdev(diff) / len(diff) ** 0.5
+    def differs(self, key: str, a: dict[str, Any], b: dict[str, Any]) -> Paired:
+        """B minus a, for the seeds that both have: runs of one seed share their start and draws."""
+        x, y = ({row["seed"]: row["found"].get(key) for row in self._rows(case)} for case in (a, b))
+        both = sorted(k for k in x.keys() & y.keys() if None not in (x[k], y[k]))
+        return Paired.of(y[k] - x[k] for k in both)
 
     def told(self, **said: object) -> str:
         """How it was made, for a page to print; said: what the cases have in place of the head."""

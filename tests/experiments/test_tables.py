@@ -50,8 +50,10 @@ def test_means_over_seeds(folder):
     assert t.values("fd", s=2.0, m="b") == [3.0, 5.0, 7.0]  # by seed, whatever the file's order
     assert (t.mean("fd", s=2.0, m="b"), t.sd("fd", s=2.0, m="b")) == (5.0, 2.0)
     assert t.cell("fd", 1, 12, s=2.0, m="b") == "    5.0 ±2.0"
-    diff, error = t.differs("fd", {"s": 2.0, "m": "a"}, {"s": 2.0, "m": "b"})
-    assert (diff, error) == (2.0, pytest.approx(1 / math.sqrt(3)))
+    diff = t.differs("fd", {"s": 2.0, "m": "a"}, {"s": 2.0, "m": "b"})
+    assert (diff.each, diff.mean) == ([1.0, 2.0, 3.0], 2.0)
+    assert diff.half == pytest.approx(4.302653 / math.sqrt(3))  # Student's t, two degrees
+    assert f"{diff:.1f}" == "+2.0 ± 2.5 (by seed +1.0, +2.0, +3.0)"
     with pytest.raises(KeyError, match="no row of table5"):
         t.found(s=9.0)
     told = t.told()
@@ -68,6 +70,24 @@ def test_runs_that_diverged(folder):
     assert t.cell("fd", 0, s=4.0) == "diverged"
     assert math.isnan(t.mean("fd", s=4.0))
     assert math.isnan(t.sd("fd", s=4.0))
+
+
+def test_differences_are_of_common_seeds(folder):
+    t = Table("table5", folder=folder)
+    t.rows = [r for r in t.rows if r["case"] != {"s": 1.0, "m": "b"} or r["seed"]]
+    assert t.differs("fd", {"s": 1.0, "m": "a"}, {"s": 1.0, "m": "b"}).each == [2.0, 3.0]
+    # one seed of the third step diverged
+    assert t.differs("fd", {"s": 1.0, "m": "a"}, {"s": 3.0, "m": "a"}).each == [4.0, 4.0]
+
+
+def test_distances_beyond_the_floor_keep_their_sign(folder):
+    path = record.where("table5", "cpu", folder)
+    held = json.loads(path.read_text())
+    ends = {"w2_before": 1.5, "w2_floor_before": 2.0, "w2": 3.0, "w2_floor": 2.5}
+    held["rows"][0]["found"] |= ends
+    record.write(path, held)
+    found = Table("table5", folder=folder).rows[0]["found"]
+    assert (found["beyond_before"], found["beyond"]) == (-0.5, 0.5)
 
 
 def test_a_missing_file_says_what_makes_it(tmp_path):
