@@ -17,7 +17,7 @@ from torch import Tensor
 
 from experiments.sizes import settings
 from experiments.task import Task
-from mcmcot_lite import MLP
+from mcmcot_lite import MLP, Settings
 from mcmcot_lite.baselines import (
     ABP,
     LEBM,
@@ -38,7 +38,7 @@ from mcmcot_lite.baselines import (
     fit_model,
 )
 
-__all__ = ["METHODS", "Trained", "train"]
+__all__ = ["JUDGED", "METHODS", "Trained", "corrected", "train"]
 
 COLD = 0.1  # step of runs that start at the prior each time: LEBM's own; 0.03 would go nowhere
 JUDGED = 100  # Langevin steps, without a correction, between a run's end and its measurement
@@ -132,7 +132,7 @@ def train(name: str, task: Task, d: int, seed: int) -> Trained:
     rng = task.placed(model, rng, seed)
     begin = time.perf_counter()
     if isinstance(model, Corrected):
-        return judged(model, task, rng)
+        return _judged(model, task, rng)
     st = settings(task.size, d=d)
     epochs = st.iterations * st.L2
     learning = {"batch_size": st.batch_size, "lr": st.lr, "betas": st.betas, "progress": False}
@@ -147,7 +147,14 @@ def train(name: str, task: Task, d: int, seed: int) -> Trained:
     return Trained(model, z, model.reconstruct(task.x, rng=rng), seconds)
 
 
-def judged(model: Corrected, task: Task, rng: torch.Generator) -> Trained:
+def corrected(task: Task, st: Settings, seed: int) -> Trained:
+    """Builds and trains Algorithm 1 with these settings, as :func:`train` does with its own."""
+    rng = torch.Generator().manual_seed(seed)
+    model = Corrected(task.generator(st.d, rng), st)
+    return _judged(model, task, task.placed(model, rng, seed))
+
+
+def _judged(model: Corrected, task: Task, rng: torch.Generator) -> Trained:
     """Trains by Algorithm 1, then lets the chains run on: what a correction moved must stay."""
     run = model.train_by(task.x, rng=rng, progress=False)
     z = model.infer(task.x, rng=rng, z0=run.z_hat, K=JUDGED)

@@ -10,14 +10,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from experiments.measure import measure
-from experiments.methods import judged
+from experiments.methods import corrected
 from experiments.script import Script, trained
 from experiments.sizes import Size, settings
 from experiments.task import Task
-from mcmcot_lite.baselines import Corrected
 
 TITLE = "Readings of what the paper leaves open (MNIST)"
 
@@ -46,6 +43,7 @@ READINGS = {
     "no correction (ABP)": Reading({"alpha": 0.0}),
     "s = 0.3": Reading({"s": 0.3}),
     "s = 0.1": Reading({"s": 0.1}),
+    "s = 0.1, no correction (ABP)": Reading({"s": 0.1, "alpha": 0.0}),
     "order of the script": Reading(ORDER, Script()),
     "order, noise x 1.7": Reading(ORDER, Script(noise=NOISE_RELEASED)),
     "order, noise x 1.7, decaying": Reading(ORDER, Script(noise=NOISE_RELEASED, decay=0.8)),
@@ -82,7 +80,4 @@ def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
     task, st = Task("mnist", size), settings(size, **changes)
     if reading.script is not None:
         return measure(trained(task, st, reading.script, seed), task, seed)
-    rng = torch.Generator().manual_seed(seed)
-    model = Corrected(task.generator(st.d, rng), st)
-    rng = task.placed(model, rng, seed)
-    return measure(judged(model, task, rng), task, seed)
+    return measure(corrected(task, st, seed), task, seed)

@@ -2,7 +2,7 @@
 
 What it does is told by the facts that the book lists (page "What the paper leaves open"); no line
 of it is here. The order of work is that of :func:`mcmcot_lite.schedules.released`. With all
-switches off this loop is :func:`mcmcot_lite.fit` in that order, to the bit.
+switches off this loop is :func:`mcmcot_lite.fit` in that order, up to rounding.
 """
 
 from __future__ import annotations
