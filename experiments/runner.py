@@ -28,6 +28,7 @@ EXPERIMENTS = (
     "table2_celeba",
     "table2_svhn",
     "table4",
+    "table4_step",
     "table5",
     "table6",
     "table7",

@@ -1,4 +1,4 @@
-"""Table 4: the dimension of the latents (the paper: SVHN; here MNIST and Fashion-MNIST)."""
+"""Table 4: the dimension of the latents (the paper: SVHN; here MNIST)."""
 
 from __future__ import annotations
 

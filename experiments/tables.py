@@ -86,8 +86,9 @@ class Table:
         self.name, self.size, self.title = name, size, held["title"]
         self.budget, self.settings, self.made = held["budget"], held["settings"], held["made"]
         self.rows: list[dict[str, Any]] = held["rows"]
-        for row in self.rows:
-            row["found"] |= _beyond(row["found"])
+        for found in (row["found"] for row in self.rows):
+            for numbers in (found, *found.get("curve", []), *found.get("frames", [])):
+                numbers |= _beyond(numbers)
         self.seeds = sorted({row["seed"] for row in self.rows})
 
     def cases(self, key: str) -> list[Any]:

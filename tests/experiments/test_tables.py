@@ -84,10 +84,12 @@ def test_distances_beyond_the_floor_keep_their_sign(folder):
     path = record.where("table5", "cpu", folder)
     held = json.loads(path.read_text())
     ends = {"w2_before": 1.5, "w2_floor_before": 2.0, "w2": 3.0, "w2_floor": 2.5}
-    held["rows"][0]["found"] |= ends
+    step = {"k": 4, "w2": 1.0, "w2_floor": 0.25}
+    held["rows"][0]["found"] |= ends | {"curve": [step], "frames": [step]}
     record.write(path, held)
     found = Table("table5", folder=folder).rows[0]["found"]
     assert (found["beyond_before"], found["beyond"]) == (-0.5, 0.5)
+    assert (found["curve"][0]["beyond"], found["frames"][0]["beyond"]) == (0.75, 0.75)
 
 
 def test_a_missing_file_says_what_makes_it(tmp_path):
