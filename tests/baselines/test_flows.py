@@ -125,6 +125,63 @@ def test_training_finds_the_scales_and_raises_the_likelihood(name):
 
 
 @each
+def test_the_first_images_set_the_scales(name):
+    """After them every normalising layer puts out mean 0 and variance 1, channel by channel."""
+    model, x = MODELS[name]((1, 8, 8), rng=seeded(1)).double(), levels(40, (1, 8, 8))
+    layers = [m for m in model.net.modules() if hasattr(m, "data_dep_init_done")]
+    assert layers
+    model.begin(1, x, seeded(2))
+    assert all(m.data_dep_init_done for m in layers)
+    seen = []
+    for m in layers:
+        inverse = m.inverse
+        m.inverse = lambda z, inverse=inverse: (seen.append(inverse(z)[0]), inverse(z))[1]
+    model.begin(2, x, seeded(2))
+    assert not seen  # the first epoch's alone
+    model.raw_objective(x, seeded(2))
+    assert len(seen) == len(layers)
+    for z in seen:
+        assert z.mean((0, 2, 3)).abs().max() < 1e-6
+        assert (z.var((0, 2, 3)) - 1).abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("name", "group"), [("RealNVP", 3), ("Glow", 2)])
+def test_every_group_of_couplings_moves_every_value(name, group):
+    """From zero weights each coupling is the identity; one bias at a time makes it a shift."""
+    from normflows.flows import AffineCoupling
+
+    model = MODELS[name]((1, 4, 4), rng=seeded(1), scales=1).double()
+    for m in model.net.modules():
+        if hasattr(m, "data_dep_init_done"):
+            m.data_dep_init_done = torch.tensor(1.0)
+    z = torch.randn(1, 16, generator=seeded(2), dtype=F64)
+    still = model._to_images(z).detach()
+    moved = []
+    for m in (m for m in model.net.modules() if isinstance(m, AffineCoupling)):
+        bias = m.param_map[0].net[-1].bias.detach()
+        bias[0::2] = 0.5
+        moved.append((model._to_images(z).detach() - still).flatten().abs() > 1e-9)
+        bias[0::2] = 0.0
+    assert len(moved) % group == 0
+    for i in range(0, len(moved), group):
+        assert torch.stack(moved[i : i + group]).any(0).all()
+
+
+def test_log_scales_are_bounded_and_shifts_are_not():
+    both = 5 * torch.randn(3, 4, 2, 2, generator=seeded(1), dtype=F64)
+    got = flow_module._BoundedScale()(both)
+    assert torch.equal(got[:, 0::2], both[:, 0::2])
+    assert torch.equal(got[:, 1::2], both[:, 1::2].tanh())
+
+
+def test_glow_mixes_the_channels():
+    from normflows.flows import Invertible1x1Conv
+
+    mixing = [m for m in stirred("Glow").net.modules() if isinstance(m, Invertible1x1Conv)]
+    assert len(mixing) == 4  # two steps at each of two scales
+
+
+@each
 def test_methods_before_training_leave_the_start_open(name):
     model, x = MODELS[name]((1, 8, 8), rng=seeded(1)), levels(5, (1, 8, 8)).float()
     before = {k: v.clone() for k, v in model.state_dict().items()}

@@ -146,6 +146,56 @@ def test_the_bound_is_log_p_minus_kl():
     assert (want < marginal.log_prob(x)).all()
 
 
+class Exact(nn.Module):
+    """What an image alone tells of each layer of a linear model, where that is the posterior.
+
+    Z_1 from x: least squares, orthogonal columns. Z_2 from x: its exact law, diagonal where the
+    columns of A share no row.
+    """
+
+    def __init__(self, g, A, b, v, sigma):
+        super().__init__()
+        square = g.theta.square().sum(0)
+        self.g, self.hat_var = g, sigma**2 / square
+        self.up = (g.theta / square).detach()
+        self.A, self.b, seen = A, b, v + self.hat_var.detach()
+        self.down = (A / seen[:, None]).mT
+        self.top_var = 1 / (1 + (A.square() / seen[:, None]).sum(0))
+
+    def forward(self, x):
+        hat = (x - self.g.mu) @ self.up
+        top = (hat - self.b) @ self.down.mT * self.top_var
+        log = lambda v, like: v.detach().log().expand_as(like)  # noqa: E731
+        return (hat, log(self.hat_var, hat)), (top, log(self.top_var, top))
+
+
+def test_with_the_exact_posterior_the_bound_is_log_p():
+    """In the mean: the KL of every layer counts once, in its own direction, its laws weighed."""
+    prior, _ = linear_prior()
+    A = torch.tensor([[1.5, 0.0], [0.0, -2.0], [0.7, 0.0]], dtype=F64)
+    b, v = normal(1, 3), torch.tensor([0.3, 0.1, 0.5], dtype=F64)
+    head = prior.laws[0].net[0]
+    with torch.no_grad():
+        head.weight.copy_(torch.cat([A, torch.zeros(3, 2, dtype=F64)]))
+        head.bias.copy_(torch.cat([b, v.log()]))
+    theta = torch.linalg.qr(normal(2, D, 3))[0] * torch.tensor([1.0, 0.5, 2.0], dtype=F64)
+    mu, sigma, n = normal(3, D), 0.6, 20_000
+    vae = LadderVAE(
+        LinearGenerator(theta, mu),
+        prior,
+        Exact(LinearGenerator(theta, mu), A, b, v, sigma),
+        sigma=sigma,
+    )
+    cov = theta @ (A @ A.mT + torch.diag(v)) @ theta.mT + sigma**2 * torch.eye(D, dtype=F64)
+    marginal = MultivariateNormal(theta @ b + mu, cov)
+    for x in marginal.loc + normal(4, 3, D) @ marginal.scale_tril.mT:
+        bound = vae.elbo(x.expand(n, D), rng=seeded(5)).detach()
+        error = float(bound.std()) / math.sqrt(n)
+        assert error < 0.02
+        want = float(marginal.log_prob(x))
+        assert float(bound.mean()) == pytest.approx(want, abs=stats.norm.isf(1e-3 / 6) * error)
+
+
 def test_warm_up_weighs_the_kl():
     vae, _, _, marginal = ladder()
     vae.warm_up = 4

@@ -116,6 +116,9 @@ def test_several_gaussians_find_two_clusters():
     assert torch.allclose(shares[order], torch.tensor([2 / 3, 1 / 3], dtype=F64), atol=1e-3)
     assert torch.allclose(means[order], torch.stack([x[:200].mean(0), x[200:].mean(0)]), atol=1e-2)
     assert torch.equal(torch.get_rng_state(), state)
+    for k, part in zip(order, (x[:200], x[200:]), strict=True):
+        factor = rae.density[2][k]
+        assert torch.allclose(factor @ factor.mT, torch.cov(part.mT), rtol=0.02, atol=1e-4)
     first = rae.density
     rae.fit_density(x, components=2)
     assert all(torch.equal(a, b) for a, b in zip(first, rae.density, strict=True))

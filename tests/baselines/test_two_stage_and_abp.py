@@ -162,6 +162,21 @@ def test_abp_on_the_linear_model_is_exact():
     check_gaussian(got, law.mean, law.cov)
 
 
+@pytest.mark.parametrize("kind", [ABP, Corrected])
+def test_the_objective_of_abp_is_its_log_joint(kind):
+    """Eq. (7), at the latents of a run from N(0, I): value, and gradient with the latents fixed."""
+    model = kind(MLP(2, SHAPE, (5,), rng=seeded(2)).double(), SETTINGS)
+    x = images().double()
+    z = model.infer(x, rng=seeded(3))
+    assert z.shape == (23, 2)
+    got = model.raw_objective(x, seeded(3))
+    want = -(x - model.g(z)).square().flatten(1).sum(1) / (2 * 0.3**2) - z.square().sum(1) / 2
+    assert torch.allclose(got, want, rtol=1e-10)
+    gradients = (torch.autograd.grad(v.mean(), list(model.parameters())) for v in (got, want))
+    for a, b in zip(*gradients, strict=True):
+        assert torch.allclose(a, b, rtol=1e-10)
+
+
 def test_inference_from_given_chains():
     model, x = Corrected(MLP(2, SHAPE, (5,), rng=seeded(2)), SETTINGS), images()
     z0 = torch.randn(23, 2, generator=seeded(5))
