@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import as_module
 from mcmcot_lite.baselines.walk import prior_start
-from mcmcot_lite.density import checked, log_joint
+from mcmcot_lite.density import checked, images_and_mask, log_joint
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.train import Callback, Fit, fit
@@ -59,8 +60,8 @@ class Corrected(Model):
 
     def check(self, x: Tensor) -> None:
         """Refuses images that the generator cannot draw, by a trial on two of them."""
-        images = checks.tensor("x", x)
-        pair = images[:1].detach().expand(2, *images.shape[1:])
+        images_and_mask(x, None)
+        pair = x[:1].detach().expand(2, *x.shape[1:])
         checked(self.g, pair.new_zeros(2, self.settings.d), pair, self.settings.sigma, None)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
@@ -116,7 +117,8 @@ class Corrected(Model):
         K: int | None = None,
     ) -> Tensor:
         """G at the inferred latents, of x's shape; draws, so rng must be given."""
-        return self.decode(self.infer(x, rng=checks.rng_on(rng, x.device), z0=z0, K=K))
+        rng = cast("torch.Generator", rng)  # infer refuses None
+        return self.decode(self.infer(x, rng=rng, z0=z0, K=K))
 
     @torch.no_grad()
     def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:

@@ -11,19 +11,24 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 
-__all__ = ["MLPEmbedding", "MLPEncoder", "fully_connected"]
+__all__ = ["MLPEmbedding", "MLPEncoder", "check_widths", "fully_connected"]
+
+
+def check_widths(hidden: Sequence[int], rng: torch.Generator | None) -> list[int]:
+    """The widths of hidden layers; a generator for weights is one of the CPU's, or None."""
+    rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
+    listed = isinstance(hidden, (list, tuple))
+    checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
+    if rng is not None:
+        checks.rng_on(rng, torch.device("cpu"))
+    return [checks.integer("hidden", w, 1) for w in hidden]
 
 
 def fully_connected(
     inputs: int, hidden: Sequence[int], outputs: int, rng: torch.Generator | None
 ) -> nn.Sequential:
     """Linear layers with GELU between them; Xavier normal weights, zero biases."""
-    rule, remedy = "must be a list or tuple of ints", "For example (128, 64)."
-    listed = isinstance(hidden, (list, tuple))
-    checks.require(listed, "hidden", rule, checks.shown(hidden), remedy, TypeError)
-    widths = [inputs, *(checks.integer("hidden", w, 1) for w in hidden)]
-    if rng is not None:
-        checks.rng_on(rng, torch.device("cpu"))
+    widths = [inputs, *check_widths(hidden, rng)]
     layers: list[nn.Module] = []
     with torch.random.fork_rng(devices=[]):  # nn.Linear draws weights that are replaced
         for a, b in itertools.pairwise(widths):

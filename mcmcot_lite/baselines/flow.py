@@ -81,7 +81,11 @@ class Flow(Model):
         shape = (None, *self.shape)
         checks.tensor("y", y, shape=shape, like=like, like_name="the flow's weights")
         with self._settled():
-            return self._to_latents(y)
+            z, log_det = self._to_latents(y)
+        sound = bool(z.isfinite().all()) and bool(log_det.isfinite().all())
+        got = f"values from {float(y.min()):g} to {float(y.max()):g}"
+        checks.require(sound, "y", "must lie in (0, 1)", got, "Spread images: (255 x + u) / 256.")
+        return z, log_det
 
     def _to_latents(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (n, d) of y in (0, 1), and the log determinant of that map."""

@@ -70,8 +70,12 @@ class LadderEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Law]:
         """What the image alone tells of each layer."""
-        features, laws = x.flatten(1), list[Law]()
+        checks.tensor("x", x, finite=False)
         got = f"shape {tuple(x.shape[1:])} for each"
+        checks.require(
+            x.ndim > 1, "x", "must have a batch axis first: (n, ...)", got, "Use x[None]."
+        )
+        features, laws = x.flatten(1), list[Law]()
         rule, remedy = f"must have {self.pixels} values an image", "Build the encoder for these."
         checks.require(features.shape[1] == self.pixels, "x", rule, got, remedy)
         for up, head in zip(self.ups, self.heads, strict=True):

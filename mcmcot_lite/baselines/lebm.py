@@ -25,7 +25,7 @@ from mcmcot_lite.baselines.encoder import fully_connected
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal, walk
-from mcmcot_lite.density import OVERFLOW, check_sigma, checked, raw_log_joint
+from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask, raw_log_joint
 from mcmcot_lite.frozen import frozen
 
 __all__ = ["LEBM", "MLPEnergy"]
@@ -44,10 +44,12 @@ class MLPEnergy(nn.Module):
         self, d: int, hidden: Sequence[int] = (200, 200), rng: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.net = fully_connected(checks.integer("d", d, 1), hidden, 1, rng)
+        self.d = checks.integer("d", d, 1)
+        self.net = fully_connected(self.d, hidden, 1, rng)
 
     def forward(self, z: Tensor) -> Tensor:
         """F(z), (n,)."""
+        checks.tensor("z", z, shape=(None, self.d), finite=False)
         return self.net(z)[:, 0]
 
 
@@ -99,16 +101,18 @@ class LEBM(Model):
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x, z) up to the constant of Z(alpha) and the Gaussians' own, (n,)."""
         self.check(x)
-        checks.latents("z", z)
-        return self._log_joint(x, z)
+        checks.tensor("z", z, shape=(len(x), self.d), like=x, like_name="x")
+        value = self._log_joint(x, z)
+        checks.finite("log_joint", value.detach(), OVERFLOW)
+        return value
 
     def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         return raw_log_joint(self.g, z, x, self.sigma) + self.energy(z)
 
     def check(self, x: Tensor) -> None:
         """Refuses images that the generator cannot draw, by a trial on two of them."""
-        images = checks.tensor("x", x)
-        pair = images[:1].detach().expand(2, *images.shape[1:])
+        images_and_mask(x, None)
+        pair = x[:1].detach().expand(2, *x.shape[1:])
         z = pair.new_zeros(2, self.d)
         with torch.no_grad(), frozen(self):
             checked(self.g, z, pair, self.sigma, None, "z")
@@ -153,7 +157,7 @@ class LEBM(Model):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """G at the inferred latents, of x's shape; draws, so rng must be given."""
-        z = self.infer(x, rng=checks.rng_on(rng, x.device))
+        z = self.infer(x, rng=cast("torch.Generator", rng))  # which refuses None
         with frozen(self):
             return checks.finite("reconstruct", self.g(z), OVERFLOW)
 

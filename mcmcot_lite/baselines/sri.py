@@ -31,7 +31,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.baselines.top_down import Layered, TopDown
 from mcmcot_lite.baselines.tried import BATCH, tried
 from mcmcot_lite.baselines.walk import walk
-from mcmcot_lite.density import OVERFLOW, checked
+from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
 from mcmcot_lite.frozen import frozen
 from mcmcot_lite.langevin import check_s
 from mcmcot_lite.linear import linalg
@@ -60,15 +60,17 @@ class SRI(Layered):
 
     def check(self, x: Tensor) -> None:
         """Refuses images that the generator cannot draw, by a trial on two of them."""
-        images = checks.tensor("x", x)
-        pair = images[:1].detach().expand(2, *images.shape[1:])
+        images_and_mask(x, None)
+        pair = x[:1].detach().expand(2, *x.shape[1:])
         checked(self.g, pair.new_zeros(2, self.prior.dims[0]), pair, self.sigma, None)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """Log p(x, z) of images and rows z, (n, d), with all constants, (n,)."""
         self.check(x)
         checks.tensor("z", z, shape=(len(x), self.prior.d), like=x, like_name="x")
-        return self._log_joint(x, z)
+        value = self._log_joint(x, z)
+        checks.finite("log_joint", value.detach(), OVERFLOW)
+        return value
 
     def _log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         y = cast(Tensor, tried("x", self.g, self.prior.layers(z)[0], BATCH))
@@ -95,15 +97,15 @@ class SRI(Layered):
     @torch.no_grad()
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
         """G at the inferred z_1, of x's shape; draws, so rng must be given."""
-        return self.decode(self.infer(x, rng=checks.rng_on(rng, x.device)))
+        return self.decode(self.infer(x, rng=cast("torch.Generator", rng)))  # infer refuses None
 
     @torch.no_grad()
     def bound(self, x: Tensor, *, rng: torch.Generator, s: float | None = None) -> Tensor:
         """The bound above on log p(x) for a run without noise, from one start an image, (n,).
 
         Exact determinants: time grows with K d^2 passes through g; meant for a few images.
-        Minus infinity where a step is so large that the map may fold: s^2/2 times a curvature on
-        the way reaches 1.
+        Minus infinity where a step is so large that the map may fold (s^2/2 times a curvature on
+        the way reaches 1) or leave the numbers of the dtype.
         """
         self.check(x)
         rng = checks.rng_on(rng, x.device)
@@ -118,11 +120,16 @@ class SRI(Layered):
             z = self.prior.draws(len(x), x, rng)
             total = -self.prior.log_density(z)
             identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+            most = torch.finfo(z.dtype).max ** 0.25  # of what eigenvalues can be found
+            lost = torch.zeros(len(z), dtype=torch.bool, device=z.device)
             for _ in range(self.K):
-                stretch: Tensor = linalg.eigvalsh(identity + h * curvature(z, x))
+                bent = identity + h * curvature(z, x)
+                lost |= ~(bent.abs().amax((1, 2)) < most)
+                stretch: Tensor = linalg.eigvalsh(torch.where(lost[:, None, None], identity, bent))
                 total = total + stretch.clamp_min(0).log().sum(1)
-                z = z + h * slope(z, x)
-            return total + self._log_joint(x, z)
+                z = torch.where(lost[:, None], z, z + h * slope(z, x))
+            total = total + self._log_joint(x, z)
+            return total.masked_fill(lost | total.isnan(), -torch.inf)
 
     def best_step(
         self, x: Tensor, steps: Sequence[float], *, rng: torch.Generator

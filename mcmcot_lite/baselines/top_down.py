@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.baselines.encoder import MLPEncoder
+from mcmcot_lite.baselines.encoder import MLPEncoder, check_widths
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.normals import Law, drawn, log_density
 from mcmcot_lite.baselines.tried import as_module
@@ -54,6 +54,7 @@ class TopDown(nn.Module):
     ) -> None:
         super().__init__()
         self.dims = check_dims(dims)
+        check_widths(hidden, rng)  # one layer has no network that would
         pairs = zip(self.dims[:-1], self.dims[1:], strict=True)
         self.laws = nn.ModuleList([MLPEncoder(d, above, hidden, rng) for d, above in pairs])
 
@@ -64,11 +65,13 @@ class TopDown(nn.Module):
 
     def layers(self, z: Tensor) -> tuple[Tensor, ...]:
         """Z_1, ..., z_L of rows (n, d)."""
+        checks.tensor("z", z, shape=(None, self.d), finite=False)
         parts: tuple[Tensor, ...] = torch.split(z, list(self.dims), dim=1)
         return parts
 
     def law(self, layer: int, above: Tensor) -> Law:
         """Means and log variances of z_layer given the layer above; layer = 1, ..., L - 1."""
+        layer = checks.integer("layer", layer, 1, maximum=len(self.dims) - 1)
         return self.laws[layer - 1](above)
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -82,6 +85,7 @@ class TopDown(nn.Module):
 
     def draws(self, n: int, like: Tensor, rng: torch.Generator) -> Tensor:
         """N rows from the prior, (n, d), with the dtype and on the device of like."""
+        n, rng = checks.integer("n", n, 1), checks.rng_on(rng, like.device)
         parts = [normal(n, self.dims[-1], like, rng)]
         for layer in range(len(self.dims) - 1, 0, -1):
             parts.append(drawn(self.law(layer, parts[-1]), rng))

@@ -226,6 +226,12 @@ def test_refusals(name, call, kind, words):
         call(make, make((1, 4, 4), rng=seeded()))
 
 
+def test_a_logit_needs_values_between_0_and_1():
+    model = MODELS["RealNVP"]((1, 4, 4), rng=seeded())
+    with pytest.raises(ValueError, match=r"^y must lie in \(0, 1\); got values from -0.5 to"):
+        model.to_latents(X - X.min() - 0.5)
+
+
 def test_without_the_package(monkeypatch):
     real = importlib.import_module
 

@@ -325,6 +325,20 @@ def test_best_step_has_the_highest_bound():
     assert (model.bound(x, rng=seeded(), s=1.9) == -torch.inf).all()
 
 
+def test_a_run_that_leaves_the_numbers_has_no_bound():
+    """Minus infinity, never NaN or an error of the eigenvalues; images beside it keep theirs."""
+    model = SRI(MLP(3, (D,), (5,), rng=seeded(1)), TopDown((3, 2)), sigma=0.01, K=40, s=1.9)
+    x = torch.rand(4, D, generator=seeded(2))
+    assert (model.bound(x, rng=seeded()) == -torch.inf).all()
+    far = torch.cat([x, 1e30 * x[:1]])
+    near = model.bound(far, rng=seeded(), s=1e-3)
+    assert near[:4].isfinite().all()
+    assert near[4] == -torch.inf
+    best, bounds = model.best_step(x, [1.9, 1e-3], rng=seeded())
+    assert best == 1e-3
+    assert bounds[1.9] == -math.inf
+
+
 def test_sri_objective_by_finite_differences():
     model, *_, marginal = sri(K=3)
     x = marginal.sample((4,))
@@ -402,6 +416,22 @@ X = torch.rand(6, *SHAPE, generator=seeded(2))
             "g\\(z\\) must have the shape",
         ),
         (lambda v, m: m.reconstruct(X), TypeError, "rng"),
+        (lambda v, m: m.reconstruct(None, rng=seeded()), TypeError, "x must be a torch.Tensor"),
+        (lambda v, m: m.infer(X[0, 0, 0, 0], rng=seeded()), ValueError, "x must have a batch axis"),
+        (
+            lambda v, m: m.log_joint(1e30 * X, torch.zeros(6, 5)),
+            FloatingPointError,
+            "log_joint must fit",
+        ),
+        (lambda v, m: TopDown((3,), hidden=-1), TypeError, "hidden must be a list"),
+        (lambda v, m: TopDown((3,), rng="0"), TypeError, "rng"),
+        (lambda v, m: m.prior.log_density(torch.zeros(2, 4)), ValueError, "z must have shape"),
+        (lambda v, m: m.prior.layers(None), TypeError, "z must be a torch.Tensor"),
+        (lambda v, m: m.prior.law(2, torch.zeros(2, 2)), ValueError, "layer must be at most 1"),
+        (lambda v, m: m.prior.draws(-1, X, seeded()), ValueError, "n must be at least 1"),
+        (lambda v, m: m.prior.draws(2, X, 3), TypeError, "rng"),
+        (lambda v, m: v.encoder(None), TypeError, "x must be a torch.Tensor"),
+        (lambda v, m: v.encoder(X[0, 0, 0]), ValueError, "x must have a batch axis"),
         (lambda v, m: m.best_step(X, 0.1, rng=seeded()), TypeError, "steps"),
         (lambda v, m: m.best_step(X, [], rng=seeded()), TypeError, "steps"),
         (lambda v, m: m.best_step(X, [-1.0], rng=seeded()), ValueError, "s must"),

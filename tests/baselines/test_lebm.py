@@ -146,6 +146,20 @@ class Many(nn.Module):
 
 
 BAD = {
+    "no images": (
+        lambda r: small().reconstruct(None, rng=r),
+        TypeError,
+        "x must be a torch.Tensor",
+    ),
+    "no rng": (lambda r: small().reconstruct(X, rng=None), TypeError, "rng must be"),
+    "one number": (lambda r: small().infer(torch.tensor(0.5), rng=r), ValueError, "x must have a"),
+    "energy's z": (lambda r: MLPEnergy(2)(torch.zeros(4, 3)), ValueError, "z must have shape"),
+    "pairs": (lambda r: small().log_joint(X, torch.zeros(3, 2)), ValueError, "z must have shape"),
+    "far": (
+        lambda r: small().log_joint(1e30 * X, torch.zeros(len(X), 2)),
+        FloatingPointError,
+        "log_joint must fit",
+    ),
     "g": (lambda r: LEBM(len, MLPEnergy(2), d=2, sigma=0.3), TypeError, "g must be"),
     "energy": (lambda r: LEBM(MLP(2), 3, d=2, sigma=0.3), TypeError, "energy must be"),
     "sigma": (lambda r: LEBM(MLP(2), MLPEnergy(2), d=2, sigma=0.0), ValueError, "sigma must"),
@@ -165,7 +179,7 @@ BAD = {
     "latents": (
         lambda r: LEBM(MLP(2, SHAPE), MLPEnergy(3), d=2, sigma=0.3).infer(X, rng=r),
         ValueError,
-        "z must fit the network",
+        r"z must have shape \(any, 3\)",
     ),
 }
 
