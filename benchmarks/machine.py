@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -17,6 +18,45 @@ def model(device: str = "cpu") -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()
+
+
+def cpu() -> str:
+    """What decides the rounding of a CPU's products: family, model, stepping, instructions."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    pairs = (line.partition(":")[::2] for line in reversed(lines))
+    told = {key.strip(): value.strip() for key, value in pairs}
+    keys = ("model name", "cpu family", "model", "stepping")
+    parts = [
+        told[key] if key == "model name" else f"{key} {told[key]}" for key in keys if key in told
+    ]
+    return ", ".join([*(parts or [platform.processor()]), torch.backends.cpu.get_cpu_capability()])
+
+
+def code(root: Path) -> str:
+    """The commit of a checkout, with a + where files differ from it; "unknown" without git."""
+    git = ["git", "-C", str(root)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [
+                *git,
+                "status",
+                "--porcelain",
+                "--untracked-files=no",
+                "--",
+                "experiments",
+                "mcmcot_lite",
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip() + "+" * bool(changed.stdout.strip())
 
 
 def name(device: str = "cpu") -> str:

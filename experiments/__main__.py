@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 
 from experiments import record, runner
 from experiments.sizes import SIZES
+
+MOST = 1000  # seeds or processes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,9 +32,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more; got {value}")
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number; got {text!r}") from None
+    if not 1 <= value <= MOST:
+        raise argparse.ArgumentTypeError(f"must be 1 to {MOST}; got {value}")
     return value
 
 
@@ -48,7 +54,7 @@ def _refused_clearly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]
     except FileNotFoundError as error:  # images that are neither here nor to be had
         parser().error(str(error))
     except ValueError as error:
-        if "cannot stand in one table" not in str(error):
+        if not any(words in str(error) for words in ("cannot stand in one", "is no record of")):
             raise
         parser().error(str(error))
 
@@ -57,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs what is asked for; 0, or 2 where that cannot be."""
     a = parser().parse_args(arguments)
     only = dict(a.only)
+    if len(only) < len(a.only):
+        parser().error("--only names a key twice; the cases that match all of them are run")
     if a.device == "cuda" and not torch.cuda.is_available():
         parser().error("--device cuda: PyTorch sees no GPU here; leave it out")
     names = runner.EXPERIMENTS if a.name == "all" else (a.name,)
@@ -66,6 +74,12 @@ def main(arguments: list[str] | None = None) -> int:
                 " ".join(f"{k}={v}" for k, v in c.items()) for c in runner.wanted(name, a.size, {})
             )
             parser().error(f"--only leaves no case of {name}; cases: {known}")
+    try:
+        a.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=a.out):
+            pass
+    except OSError as error:
+        parser().error(f"--out {a.out} must be a folder that can be written to; got: {error}")
     for name in names:
         where = {"jobs": a.jobs, "folder": a.out, "device": a.device}
         done = runner.run(name, a.size, a.seeds, resume=a.resume, only=only, **where)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import model
+from benchmarks import machine as measured_on
 
-__all__ = ["RESULTS", "machine", "read", "where", "write"]
+__all__ = ["RESULTS", "made", "machine", "read", "where", "write"]
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "experiments"
 PACKAGES = ("torch", "numpy", "scipy", "pot", "normflows")
@@ -24,7 +25,17 @@ def where(name: str, size: str, folder: Path = RESULTS) -> Path:
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What the numbers were made on."""
     versions = {name: version(name) for name in PACKAGES}
-    return {"device": model(device), "python": platform.python_version(), "versions": versions}
+    return {
+        "device": measured_on.model(device),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+@cache
+def made() -> dict[str, str]:
+    """Of one row: the CPU, which decides rounding, and the code. Rows may be made apart."""
+    return {"cpu": measured_on.cpu(), "code": measured_on.code(RESULTS.parent.parent)}
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
@@ -39,9 +50,14 @@ def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]
     """The record of an experiment; an error that says how to make it, where it is missing."""
     path = where(name, size, folder)
     try:
-        return json.loads(path.read_text())
+        held = json.loads(path.read_text())
     except FileNotFoundError:
         made = f"python -m experiments {name} --size {size}"
         raise FileNotFoundError(
             f"{path.name} is missing from {path.parent}; make it: {made}"
         ) from None
+    except json.JSONDecodeError:
+        held = None
+    if not (isinstance(held, dict) and isinstance(held.get("rows"), list)):
+        raise ValueError(f"{path} is no record of an experiment; move it away, or make it again.")
+    return held

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -60,7 +62,19 @@ def _row(name: str, case: Case, size: Size, seed: int) -> dict[str, Any]:
         found = load(name).run(case, size, seed)
     except FloatingPointError as error:  # a run that diverges is a result
         found = {"diverged": 1.0, "error": str(error)}
-    return {"case": case, "seed": seed, "found": found, "seconds": time.perf_counter() - begin}
+    seconds = time.perf_counter() - begin
+    return {"case": case, "seed": seed, "found": found, "seconds": seconds, **record.made()}
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when the one that started it is gone, however that ended."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def run(
@@ -87,7 +101,7 @@ def run(
     todo = [(case, seed) for seed in range(seeds) for case in cases]
     rows: list[dict[str, Any]] = []
     if (resume or only) and path.exists():
-        rows = _rows_of(path, head(name, size, device))
+        rows = _rows_of(name, size, folder, device)
         done = [(row["case"], row["seed"]) for row in rows]
         if resume:
             todo = [job for job in todo if job not in done]
@@ -105,7 +119,8 @@ def run(
             yield kept(_row(name, case, budget, seed))
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    watched = {"initializer": _end_with, "initargs": (os.getpid(),)}
+    with ProcessPoolExecutor(jobs, mp_context=context, **watched) as pool:
         pending = [pool.submit(_row, name, case, budget, seed) for case, seed in todo]
         try:
             for future in as_completed(pending):
@@ -122,9 +137,13 @@ def head(name: str, size: str, device: str = "cpu") -> dict[str, Any]:
     return json.loads(json.dumps(told | {"threads": 1, "made": record.machine(device)}))
 
 
-def _rows_of(path: Path, wanted_head: dict[str, Any]) -> list[dict[str, Any]]:
-    there = json.loads(path.read_text())
-    differ = [key for key, value in wanted_head.items() if there.get(key) != value]
+def _rows_of(name: str, size: str, folder: Path, device: str) -> list[dict[str, Any]]:
+    path, there = record.where(name, size, folder), record.read(name, size, folder)
+    now = head(name, size, device)
+    differ = [key for key, value in now.items() if there.get(key) != value]
+    known = load(name).cases(budget_of(name, size, device))
+    if any(row["case"] not in known for row in there["rows"]):
+        differ.append("cases")
     if differ:
         text = f"{path} holds rows of another {', '.join(differ)}: they cannot stand in one table."
         raise ValueError(f"{text} Leave out --resume and --only, or choose another --out.")

@@ -19,6 +19,7 @@ from mcmcot_lite.metrics import (
     distance_to_prior,
     energy_test,
     frechet_distance,
+    mse,
     sliced_to_prior,
 )
 
@@ -197,3 +198,55 @@ def test_bad_input_is_named_and_draws_nothing(call, text):
     with pytest.raises((TypeError, ValueError), match=text):
         call(rng)
     assert torch.equal(rng.get_state(), before)
+
+
+def test_overflow_is_an_error_not_a_number():
+    z = normal(0, 20, 2)
+    with pytest.raises(FloatingPointError, match=r"^energy_test must fit"):
+        energy_test(1e200 * z, z, rng=seeded())
+    with pytest.raises(FloatingPointError, match=r"^sliced_to_prior must fit"):
+        sliced_to_prior(1e200 * z, rng=seeded())
+    with pytest.raises(FloatingPointError, match=r"^mse must fit"):
+        mse(1e200 * z, z)
+
+
+def test_a_collapsed_cloud_has_no_excess_but_a_sliced_distance():
+    """As the docstring of excess warns."""
+    z = torch.zeros(300, 30, dtype=torch.float64)
+    found = distance_to_prior(z, rng=seeded(), draws=2)
+    assert found.excess == 0 > found.value - found.floor
+    sliced = sliced_to_prior(z, rng=seeded())
+    assert sliced.value == pytest.approx(1, abs=1e-12)
+    assert sliced.floor < 0.05
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "words"),
+    [
+        (3, TypeError, "metric must be a function"),
+        (lambda: 1.0, TypeError, "metric must take 1 argument"),
+        (lambda a: None, TypeError, "metric's result must be a real number"),
+        (lambda a: math.nan, ValueError, "metric's result must be finite"),
+        (lambda a: a, TypeError, "metric's result must be a real number"),
+    ],
+)
+def test_metrics_that_a_bootstrap_cannot_use(metric, kind, words):
+    rng = seeded()
+    with pytest.raises(kind, match=f"^{words}"):
+        bootstrap_stderr(metric, normal(0, 9, 2), rng=rng)
+    assert torch.equal(rng.get_state(), seeded().get_state())
+
+
+def test_the_sliced_error_is_that_of_the_mean_over_directions():
+    """Of 200 estimates with other directions: their spread, against the one each of them tells."""
+    z = normal(0, 50, 3) * torch.tensor([2.0, 1.0, 0.3], dtype=torch.float64)
+    runs = [sliced_to_prior(z, rng=seeded(k), directions=64) for k in range(200)]
+    spread = float(np.std([r.value for r in runs], ddof=1))
+    told = float(np.mean([r.stderr for r in runs]))
+    assert abs(spread / told - 1) < 4 / math.sqrt(2 * 199)  # relative error of a deviation
+    floor = [
+        sliced_to_prior(normal(1000 + k, 50, 3), rng=seeded(k), directions=8).value
+        for k in range(200)
+    ]
+    error = math.hypot(np.std(floor), np.std([r.floor for r in runs])) / math.sqrt(200)
+    assert abs(np.mean(floor) - np.mean([r.floor for r in runs])) < 4 * error

@@ -34,7 +34,7 @@ class Corrected(Model):
         settings: of the algorithm.
     """
 
-    label, raised = "Algorithm 1", "log joint"
+    label, raised, trained_by = "Algorithm 1", "log joint", "train_by"
 
     def __init__(self, g: nn.Module, settings: Settings) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ class Model(nn.Module, ABC):
 
     label: ClassVar[str] = "model"  # at the progress bar
     raised: ClassVar[str] = "objective"  # what the objective is called in messages
+    trained_by: ClassVar[str] = ""  # a method of its own, where fit_model would train another thing
     g: nn.Module
 
     @abstractmethod
@@ -123,6 +124,9 @@ def fit_model(
     if not isinstance(model, Model):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Pass one of mcmcot_lite.baselines."
         raise checks.fail("model", "must be a baseline", checks.shown(model), remedy, TypeError)
+    own, remedy = model.trained_by, f"Call model.{model.trained_by}(x, rng=rng)."
+    rule = "must be one that fit_model trains"
+    checks.require(not own, "model", rule, model.label, remedy)
     check_trainable(model)
     model.check(x)
     check_inside(x, check_range(x_range), None)

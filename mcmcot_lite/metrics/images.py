@@ -49,7 +49,8 @@ def bootstrap_stderr(
 ) -> float:
     """Standard error of ``metric(*samples)`` over the samples, by resampling (Efron, 1979).
 
-    Each sample is drawn anew from its own rows, with replacement, independently of the others. The
+    Each sample is drawn anew from its own rows, with replacement, independently of the others: rows
+    that belong together, such as a score and its label, are columns of one sample. The
     error says how far the number moves when other samples of the same sizes are taken. It does not
     tell of a bias, which a Frechet distance of few samples has.
 
@@ -68,6 +69,7 @@ def bootstrap_stderr(
         few, remedy = sample.ndim == 0 or len(sample) < 2, "A spread needs two."
         got = "a single number" if sample.ndim == 0 else len(sample)
         checks.require(not few, f"samples[{i}]", "must have 2 rows or more", got, remedy)
+    checks.takes("metric", metric, *samples)
     rng = checks.rng_on(rng, samples[0].device)
     repeats = checks.integer("repeats", repeats, 2, why="a standard error needs two")
 
@@ -76,7 +78,8 @@ def bootstrap_stderr(
         return sample[torch.randint(n, (n,), generator=rng, device=rng.device)]
 
     with checks.restored(rng):
-        return stdev(float(metric(*(again(s) for s in samples))) for _ in range(repeats))
+        found = (metric(*(again(s) for s in samples)) for _ in range(repeats))
+        return stdev(checks.number("metric's result", value) for value in found)
 
 
 def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
@@ -94,7 +97,7 @@ def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
     checks.tensor("y", y, shape=tuple(x.shape), like=x, like_name="x", finite=visible is None)
     error = (x.detach().double() - y.detach().double()).square()
     if visible is None:
-        return float(error.mean())
+        return float(checks.finite("mse", error.mean(), "Scale the images down."))
     error = error[visible]
     remedy = "1 marks a visible pixel."
     checks.require(len(error) > 0, "mask", "must leave a pixel visible", "none", remedy)

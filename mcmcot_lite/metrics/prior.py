@@ -49,7 +49,12 @@ class PriorDistance(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """What is left above the floor, at least 0: the debiased distance."""
+        """What is left above the floor, at least 0: the debiased distance.
+
+        It is 0, too, for a cloud that is narrower than the prior, even for a single point: short
+        ways to the middle. Look at ``value - floor``, which is below 0 then, or at
+        :func:`sliced_to_prior`, whose floor is small and which sees both.
+        """
         return max(0.0, self.value - self.floor)
 
 
@@ -163,6 +168,7 @@ def sliced_to_prior(
             fresh = torch.randn(n, some, generator=rng, device=z.device, dtype=torch.float64)
             floors.append(to_normal(fresh))
     value, floor = torch.cat(values), torch.cat(floors)
+    checks.finite("sliced_to_prior", value, "Scale the latents down.")
     error = float(value.std()) / directions**0.5
     return SlicedDistance(float(value.mean()), error, float(floor.mean()), n)
 
@@ -192,9 +198,9 @@ def energy_test(
 ) -> EnergyTest:
     """Test of equal laws by the energy distance (Szekely and Rizzo, 2004) and permutations.
 
-    If both samples have one law, p is uniform on 1/(permutations + 1), ..., 1, exactly and for any
-    size: P(p <= t) <= t. Time grows with (n + m)^2 (d + permutations); the table of distances is
-    never held.
+    If both samples have one law, P(p <= t) <= t for any t and size, with equality at multiples of
+    1/(permutations + 1) unless relabellings tie, as in samples of a few points they do. Time grows
+    with (n + m)^2 (d + permutations); the table of distances is never held.
 
     Args:
         a: points, (n, d), n >= 2.
@@ -232,6 +238,7 @@ def energy_test(
         total += float(apart.sum())
     across, rest = reach - within, total - 2 * reach + within
     values = 2 * across / (n * m) - within / (n * (n - 1)) - rest / (m * (m - 1))
+    checks.finite("energy_test", values, "Scale both samples down.")
     slack = 1e-12 * total / (n + m) ** 2  # sums in another order must not decide a tie
     p = float((values >= values[0] - slack).double().mean())
     return EnergyTest(float(values[0]), p, permutations, n, m)

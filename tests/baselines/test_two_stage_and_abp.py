@@ -236,7 +236,12 @@ OTHER = VAE(MLP(3, SHAPE, (5,), rng=seeded()), MLPEncoder(3, 12, (4,), rng=seede
         (lambda t, c: c.reconstruct(X), TypeError, "rng"),
         (lambda t, c: c.reconstruct(None, rng=seeded()), TypeError, "x must be a torch.Tensor"),
         (lambda t, c: c.infer(X[0, 0, 0, 0], rng=seeded()), ValueError, "x must have a batch axis"),
-        (lambda t, c: fit_model(c, X[0, 0, 0, 0], rng=seeded()), ValueError, "x must have a batch"),
+        (
+            lambda t, c: fit_model(c, X, rng=seeded()),
+            ValueError,
+            "model must be one that fit_model",
+        ),
+        (lambda t, c: fit_model(ABP(c.g, SETTINGS), X, rng=seeded()), ValueError, "model must be"),
         (lambda t, c: c.log_joint(X, torch.zeros(3, 2)), ValueError, "z must"),
         (lambda t, c: c.sample_prior(2.0, rng=seeded()), TypeError, "n must"),
     ],

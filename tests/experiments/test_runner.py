@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,9 +104,9 @@ def test_every_method_trains_and_is_measured(name):
     assert torch.equal(again.z, trained.z)
 
 
-@pytest.mark.parametrize("name", ["VAE", "ABP", "SRI", "MCMC-OT", "LEBM"])
+@pytest.mark.parametrize("name", METHODS)
 def test_budgets_are_equal(name, monkeypatch):
-    """As many Adam steps, of as many images, whatever the method."""
+    """As many Adam steps, of as many images, whatever the method; one pixel noise."""
     steps = []
     real = torch.optim.Adam.step
 
@@ -112,9 +115,93 @@ def test_budgets_are_equal(name, monkeypatch):
         return real(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.Adam, "step", counted)
-    train(name, task.Task("mnist", TINY), 3, seed=0)
+    model = train(name, task.Task("mnist", TINY), 3, seed=0).model
     st = settings(TINY)
-    assert len(steps) == st.iterations * st.L2 * -(-TINY.n // st.batch_size)
+    stages = 2 if name == "2sVAE" else 1  # the second learns for as long
+    assert len(steps) == stages * st.iterations * st.L2 * -(-TINY.n // st.batch_size)
+    sigma = model.settings.sigma if hasattr(model, "settings") else getattr(model, "sigma", 0.3)
+    assert sigma == 0.3
+
+
+def test_latents_are_held_against_the_models_own_prior():
+    job = task.Task("mnist", TINY)
+    lebm = train("LEBM", job, 3, seed=1)
+    draws = []
+    lebm.model.sample_prior = lambda n, rng: (  # a prior far away
+        draws.append(n) or 50 + torch.randn(n, 3, generator=rng)
+    )
+    found = measure.to_prior(lebm.z, lebm.model, job, torch.Generator().manual_seed(5))
+    assert draws
+    assert found["w2"] > 3 * 45**2
+    assert found["energy_p"] <= 0.005
+
+
+def test_a_write_that_dies_leaves_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "table7-quick.json"
+    record.write(path, {"rows": [1]})
+
+    def full(self, text):
+        with self.open("w") as file:
+            file.write(text[:5])
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="no space"):
+            record.write(path, {"rows": [1, 2]})
+    assert record.read("table7", "quick", tmp_path) == {"rows": [1]}
+
+
+def test_rows_tell_their_machine_and_code(tmp_path):
+    row = next(runner.run("table7", "quick", 1, folder=tmp_path))
+    assert torch.backends.cpu.get_cpu_capability() in row["cpu"]
+    assert row["code"] == "unknown" or re.fullmatch(r"[0-9a-f]{12}\+?", row["code"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"rows": [', '{"rows": 3}'])
+def test_a_damaged_file_is_named(text, tmp_path, capsys):
+    (tmp_path / "table7-quick.json").write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        main(["table7", "--seeds", "1", "--resume", "--out", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "table7-quick.json is no record of an experiment" in capsys.readouterr().err
+    assert (tmp_path / "table7-quick.json").read_text() == text
+
+
+def test_rows_of_a_case_that_is_gone_are_found_before_the_run(tmp_path, capsys):
+    list(runner.run("table7", "quick", 1, folder=tmp_path, only={"L2": "2"}))
+    path = tmp_path / "table7-quick.json"
+    held = json.loads(path.read_text())
+    held["rows"][0]["case"] = {"L2": 9}
+    record.write(path, held)
+    with pytest.raises(SystemExit):
+        main(["table7", "--seeds", "1", "--resume", "--out", str(tmp_path)])
+    assert "holds rows of another cases" in capsys.readouterr().err
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    """Killed, it cannot tell them."""
+    command = "import os, time; from experiments.runner import _end_with; _end_with(os.getppid())"
+    begin = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {command!r}"
+    script = f"{begin} + '; print(1, flush=True); time.sleep(60)'], stdout=subprocess.PIPE)"
+    script += "; p.stdout.readline(); print(p.pid, flush=True)"
+    run = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    worker, waited = int(run.stdout), 0.0
+    while _alive(worker) and waited < 20:
+        time.sleep(0.2)
+        waited += 0.2
+    assert not _alive(worker)
+
+
+def _alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_the_measures_are_the_librarys():
@@ -196,9 +283,12 @@ def test_a_missing_file_is_named(tmp_path):
         ([], "name"),
         (["table9"], "table9"),
         (["table5", "--size", "huge"], "huge"),
-        (["table5", "--seeds", "0"], "1 or more"),
+        (["table5", "--seeds", "0"], "1 to 1000"),
         (["table5", "--seeds", "three"], "three"),
-        (["table5", "--jobs", "-1"], "1 or more"),
+        (["table5", "--seeds", "1.5"], "must be a whole number; got '1.5'"),
+        (["table5", "--seeds", "9" * 20], "1 to 1000"),
+        (["table5", "--jobs", "-1"], "1 to 1000"),
+        (["table5", "--only", "s=0.03", "--only", "s=0.06"], "names a key twice"),
         (["table5", "--device", "cuda"], "sees no GPU"),
         (["table5", "--only", "s"], "KEY=VALUE"),
         (["table5", "--only", "s=7"], "no case"),
@@ -212,6 +302,15 @@ def test_bad_arguments_are_one_clear_line(arguments, words, capsys, tmp_path, mo
     assert caught.value.code == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_is_said_before_the_run(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(SystemExit) as caught:
+            main(["table7", "--seeds", "1", "--out", str(out)])
+        assert caught.value.code == 2
+        assert "must be a folder that can be written to" in capsys.readouterr().err
 
 
 def test_the_command_prints_rows_and_the_file(capsys, tmp_path):
