@@ -35,28 +35,17 @@ def cpu() -> str:
 
 def code(root: Path) -> str:
     """The commit of a checkout, with a + where files differ from it; "unknown" without git."""
-    git = ["git", "-C", str(root)]
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(root), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [
-                *git,
-                "status",
-                "--porcelain",
-                "--untracked-files=no",
-                "--",
-                "experiments",
-                "mcmcot_lite",
-            ],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("status", "--porcelain", "-uno", "--", "experiments", "mcmcot_lite")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit.stdout.strip() + "+" * bool(changed.stdout.strip())
+    return commit + "+" * bool(changed)
 
 
 def name(device: str = "cpu") -> str:

@@ -143,7 +143,7 @@ def _rows_of(name: str, size: str, folder: Path, device: str) -> list[dict[str, 
     differ = [key for key, value in now.items() if there.get(key) != value]
     known = load(name).cases(budget_of(name, size, device))
     if any(row["case"] not in known for row in there["rows"]):
-        differ.append("cases")
+        differ.append("case")
     if differ:
         text = f"{path} holds rows of another {', '.join(differ)}: they cannot stand in one table."
         raise ValueError(f"{text} Leave out --resume and --only, or choose another --out.")

@@ -176,7 +176,7 @@ def test_rows_of_a_case_that_is_gone_are_found_before_the_run(tmp_path, capsys):
     record.write(path, held)
     with pytest.raises(SystemExit):
         main(["table7", "--seeds", "1", "--resume", "--out", str(tmp_path)])
-    assert "holds rows of another cases" in capsys.readouterr().err
+    assert "holds rows of another case: they cannot stand" in capsys.readouterr().err
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path):
