@@ -30,7 +30,6 @@ Scratch = Callable[[Any, Any, Any], int]  # operation, arguments, result -> byte
 # What oneDNN keeps of an operation on tensors of one shape: its code, made when needed. Measured
 # (results/memory.json, "kernels").
 CONVOLUTION, LOW_PRODUCT = 130_000, 615_000
-OWN = (torch.float64, torch.float16)  # what PyTorch convolves itself on most CPUs
 PRODUCTS = ("aten.addmm.default", "aten.mm.default")
 
 
@@ -84,14 +83,23 @@ def _key(storage: Any) -> int:
     return storage._cdata
 
 
+def onednn(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes a dtype on this CPU; bf16 and fp16 need the CPU's instructions."""
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if dtype == torch.float16:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    return dtype == torch.float32
+
+
 def _kernels(func: Any, args: Any) -> int:
     """Bytes of the code that oneDNN makes and keeps for an operation on a CPU."""
     if func is torch.ops.aten.convolution.default:
-        return CONVOLUTION if args[0].dtype not in OWN else 0
+        return CONVOLUTION * onednn(args[0].dtype)
     if func is torch.ops.aten.convolution_backward.default:
-        return sum(args[10][:2]) * CONVOLUTION if args[0].dtype not in OWN else 0
-    low = str(func) in PRODUCTS and args[-1].dtype == torch.bfloat16
-    return LOW_PRODUCT if low else 0
+        return sum(args[10][:2]) * CONVOLUTION * onednn(args[0].dtype)
+    low = str(func) in PRODUCTS and args[-1].dtype in (torch.bfloat16, torch.float16)
+    return LOW_PRODUCT * (low and onednn(args[-1].dtype))
 
 
 def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
@@ -99,8 +107,8 @@ def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
 
     Measured, each operation by itself, as the growth of a process (results/memory.json). oneDNN
     copies the weights into an order of its own, and back for their gradients; where the channels
-    are not last, the activations as well. float64 and fp16 it leaves to PyTorch, which writes out
-    each window of the image.
+    are not last, the activations as well. float64, and bf16 and fp16 on a CPU without instructions
+    for them, it leaves to PyTorch, which writes out each window of the image.
 
     Args:
         func, args, out: as a dispatch mode receives them.
@@ -116,7 +124,7 @@ def scratch(func: Any, args: Any, out: Any, *, channels_last: bool) -> int:
     else:
         return 0
     X, Y, W = (t.numel() * t.element_size() for t in (image, result, weight))
-    if image.dtype in OWN:
+    if not onednn(image.dtype):
         small = result if not transposed else image  # windows lie at the pixels of the smaller one
         windows = math.prod(small.shape[2:]) * len(image) * math.prod(weight.shape[1:])
         windows *= image.element_size()

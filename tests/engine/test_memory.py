@@ -16,6 +16,7 @@ from mcmcot_lite import (
     MLP,
     Compute,
     celeba_generator,
+    meter,
     mnist_generator,
     predict_memory,
     svhn_generator,
@@ -170,8 +171,11 @@ def test_a_process_takes_what_was_told(case, tmp_path):
     assert json.loads(done.stdout)["ratio"] == pytest.approx(1.0, abs=0.15)
 
 
-def test_what_a_convolution_takes_for_itself_by_hand():
+@pytest.mark.parametrize("able", [True, False], ids=["bf16 in the CPU", "not"])
+def test_what_a_convolution_takes_for_itself_by_hand(able, monkeypatch):
     """Of 10 images (6, 8, 8), transposed to (4, 16, 16) by 5 x 5 windows, in each dtype."""
+    theirs = (F32, torch.bfloat16) if able else (F32,)
+    monkeypatch.setattr(meter, "onednn", lambda dtype: dtype in theirs)
     n, a, b, k, side = 10, 6, 4, 5, 8
 
     def bytes_of(dtype, last, transposed=True, mask=None):
@@ -190,7 +194,7 @@ def test_what_a_convolution_takes_for_itself_by_hand():
         got = scratch(func, args, y, channels_last=last)
         return got, *(t.numel() * t.element_size() for t in (x, y, w))
 
-    for dtype in (F32, torch.bfloat16):
+    for dtype in theirs:
         got, X, Y, W = bytes_of(dtype, True)
         assert got == W
         assert bytes_of(dtype, True, mask=[True, False, False])[0] == W
@@ -202,10 +206,23 @@ def test_what_a_convolution_takes_for_itself_by_hand():
     columns = n * side * side * b * k * k * 8
     assert bytes_of(torch.float64, True)[0] == columns
     assert bytes_of(torch.float16, True)[0] == columns / 4
+    if not able:
+        assert bytes_of(torch.bfloat16, True)[0] == columns / 4
     assert bytes_of(torch.float64, True, mask=[True, True, False])[0] == 0
     columns = n * side * side * a * k * k * 8
     assert bytes_of(torch.float64, True, transposed=False)[0] == columns
     assert bytes_of(torch.float64, True, transposed=False, mask=[False, True, False])[0] == columns
+
+
+def test_who_computes_a_dtype():
+    """float32 oneDNN, float64 PyTorch; the others as the CPU has instructions for them."""
+    assert meter.onednn(F32)
+    assert not meter.onednn(torch.float64)
+    linux = sys.platform.startswith("linux")
+    flags = Path("/proc/cpuinfo").read_text() if linux else "avx512bw"
+    if "avx" in flags and "avx512bw" not in flags:
+        assert not meter.onednn(torch.float16)
+        assert not meter.onednn(torch.bfloat16)
 
 
 def test_a_correction_by_each_solver():
