@@ -13,6 +13,7 @@ import torch
 
 from experiments import record, runner
 from experiments.sizes import SIZES
+from mcmcot_lite.lock import Busy, locked
 
 MOST = 1000  # seeds or processes
 
@@ -81,15 +82,26 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         parser().error(f"--out {a.out} must be a folder that can be written to; got: {error}")
     for name in names:
-        where = {"jobs": a.jobs, "folder": a.out, "device": a.device}
-        done = runner.run(name, a.size, a.seeds, resume=a.resume, only=only, **where)
-        for row in _refused_clearly(done):
-            case = " ".join(f"{k}={v}" for k, v in row["case"].items())
-            numbers = {k: v for k, v in row["found"].items() if isinstance(v, float)}
-            found = " ".join(f"{k}={v:.4g}" for k, v in numbers.items())
-            print(f"{name} {case} seed={row['seed']}: {found} ({row['seconds']:.0f} s)", flush=True)
-        print(record.where(name, a.size, a.out))
+        path = record.where(name, a.size, a.out)
+        try:
+            with locked(path.with_suffix(".lock"), wait=False):
+                _write(name, a, only)
+        except Busy:
+            text = f"another process is at work on {path}; wait for it, or choose another --out"
+            parser().error(text)
+        print(path)
     return 0
+
+
+def _write(name: str, a: argparse.Namespace, only: dict[str, str]) -> None:
+    """Runs one experiment, a line a row."""
+    where = {"jobs": a.jobs, "folder": a.out, "device": a.device}
+    done = runner.run(name, a.size, a.seeds, resume=a.resume, only=only, **where)
+    for row in _refused_clearly(done):
+        case = " ".join(f"{k}={v}" for k, v in row["case"].items())
+        numbers = {k: v for k, v in row["found"].items() if isinstance(v, float)}
+        found = " ".join(f"{k}={v:.4g}" for k, v in numbers.items())
+        print(f"{name} {case} seed={row['seed']}: {found} ({row['seconds']:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

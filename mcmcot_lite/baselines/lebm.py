@@ -69,6 +69,7 @@ class LEBM(Model):
     """
 
     label, raised = "LEBM", "objective"
+    remedy = "Try a smaller lr or s."
 
     def __init__(
         self,

@@ -36,6 +36,7 @@ class Model(nn.Module, ABC):
 
     label: ClassVar[str] = "model"  # at the progress bar
     raised: ClassVar[str] = "objective"  # what the objective is called in messages
+    remedy: ClassVar[str] = "Try a smaller lr."  # where training diverges
     trained_by: ClassVar[str] = ""  # a method of its own, where fit_model would train another thing
     g: nn.Module
 
@@ -119,7 +120,8 @@ def fit_model(
 
     Raises:
         TypeError, ValueError: on bad input, before model or rng change.
-        FloatingPointError: when the objective or a weight diverges; names the epoch.
+        FloatingPointError: when the objective or a weight diverges; names the epoch. The weights
+            are then those of its end: build the model anew.
     """
     if not isinstance(model, Model):  # pyright: ignore[reportUnnecessaryIsInstance]
         remedy = "Pass one of mcmcot_lite.baselines."
@@ -141,7 +143,11 @@ def fit_model(
     checks.boolean("progress", progress)
     if callback is not None:
         checks.takes("callback", callback, 1, 0.0)
-    optimiser = torch.optim.Adam(model.groups(lr), betas=betas)
+    groups = model.groups(lr)
+    learns = any(p.requires_grad for group in groups for p in group["params"])
+    rule, remedy = "must have parameters that learn now", "Call requires_grad_(True) on that part."
+    checks.require(learns, "model", rule, "frozen ones", remedy)
+    optimiser = torch.optim.Adam(groups, betas=betas)
     history: list[float] = []
     begin = time.perf_counter()
     for epoch in tqdm(range(1, epochs + 1), disable=not progress, desc=model.label):
@@ -159,7 +165,7 @@ def fit_model(
         sound = all(bool(p.isfinite().all()) for p in model.parameters())
         if not (math.isfinite(total) and sound):
             what = f"{model.raised} or weights diverged"
-            raise FloatingPointError(f"Epoch {epoch}: {what}. Try a smaller lr.")
+            raise FloatingPointError(f"Epoch {epoch}: {what}. {model.remedy}")
         history.append(total)
         if callback is not None:
             callback(epoch, total)

@@ -49,6 +49,18 @@ class RAE(Model):
         self.decay = checks.number("decay", decay, above=0.0, closed=ends, remedy="Try 1e-5.")
         self.density: tuple[Tensor, Tensor, Tensor] | None = None  # shares, means, factors
 
+    def get_extra_state(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """The estimated density, so that a state dict holds it."""
+        return self.density
+
+    def set_extra_state(self, state: tuple[Tensor, Tensor, Tensor] | None) -> None:
+        """Takes the density of a state dict."""
+        self.density = state
+
+    def begin(self, epoch: int, x: Tensor, rng: torch.Generator) -> None:
+        """Training moves the latents, so the density that was estimated of them is void."""
+        self.density = None
+
     def check(self, x: Tensor) -> None:
         """Refuses images that encoder and generator cannot take, by a trial on two of them."""
         images_and_mask(x, None)
@@ -83,6 +95,8 @@ class RAE(Model):
 
     def fit_density(self, x: Tensor, *, components: int = 10, seed: int = 0) -> None:
         """Estimates the law of the latents of x: a mixture of Gaussians with full covariances.
+
+        To be called after training; training on makes it void.
 
         Args:
             x: the training images, (n, ...), n > d.
@@ -122,7 +136,8 @@ class RAE(Model):
         if self.density is None:
             rule, remedy = "must be estimated before sampling", "Call fit_density(x)."
             raise checks.fail("density", rule, "none", remedy)
-        shares, means, factors = self.density
+        like = next(self.encoder.parameters(), self.density[0])  # wherever the model is by now
+        shares, means, factors = (t.to(like) for t in self.density)
         rng = checks.rng_on(rng, means.device)
         which = torch.multinomial(shares, n, replacement=True, generator=rng)
         e = normal(n, means.shape[1], means, rng)

@@ -51,6 +51,7 @@ class SRI(Layered):
     """
 
     label, raised = "SRI", "log joint"
+    remedy = "Try a smaller lr or s."
 
     def __init__(
         self, g: nn.Module, prior: TopDown, *, sigma: float, K: int = 20, s: float = 0.1

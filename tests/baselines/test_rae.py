@@ -156,3 +156,16 @@ class _pair(nn.Module):
 def test_bad_input(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_a_state_dict_holds_the_density_and_training_makes_it_void():
+    rae, x = small(), images(30)
+    rae.fit_density(x, components=1)
+    other = small()
+    other.load_state_dict(rae.state_dict())
+    assert torch.equal(other.sample(5, rng=seeded(1)), rae.sample(5, rng=seeded(1)))
+    other.double()  # the density goes where the model goes
+    assert other.sample_prior(3, rng=seeded()).dtype == F64
+    fit_model(rae, x, rng=seeded(), epochs=1, progress=False)
+    with pytest.raises(ValueError, match=r"^density must be estimated .* Call fit_density"):
+        rae.sample(5, rng=seeded())

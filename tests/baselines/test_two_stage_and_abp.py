@@ -88,6 +88,15 @@ def test_training_a_stage_leaves_the_other_as_it_is(stage):
     assert run.objective[-1] > run.objective[0]
 
 
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_stage_that_is_frozen_is_named(stage):
+    model = two_stages()
+    model.stage = stage
+    (model.first if stage == 1 else model.second).requires_grad_(False)
+    with pytest.raises(ValueError, match=r"^model must have parameters that learn now; got frozen"):
+        fit_model(model, normal(9, 30, 7), rng=seeded(), epochs=1, progress=False, x_range=None)
+
+
 def test_new_latents_follow_the_second_stage():
     """Linear: z ~ N(mu_2, theta_2 theta_2' + gamma_2^2 I) exactly."""
     model, n = two_stages(), 40_000

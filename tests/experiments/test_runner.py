@@ -20,6 +20,7 @@ from experiments.__main__ import main
 from experiments.methods import METHODS, train
 from experiments.sizes import SIZES, settings
 from mcmcot_lite import data, distance_to_prior, frechet_distance, mse
+from mcmcot_lite.lock import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = replace(SIZES["quick"], n=60, held=80, samples=80, iterations=2, points=40)
@@ -166,6 +167,14 @@ def test_a_damaged_file_is_named(text, tmp_path, capsys):
     assert caught.value.code == 2
     assert "table7-quick.json is no record of an experiment" in capsys.readouterr().err
     assert (tmp_path / "table7-quick.json").read_text() == text
+
+
+def test_a_file_that_another_process_writes_is_left_alone(tmp_path, capsys):
+    with locked(tmp_path / "table7-quick.lock"), pytest.raises(SystemExit) as caught:
+        main(["table7", "--seeds", "1", "--out", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "another process is at work on" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_of_a_case_that_is_gone_are_found_before_the_run(tmp_path, capsys):
