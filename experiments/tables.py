@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -36,9 +37,10 @@ class Grid:
 
 
 def _entry(value: object) -> str:
-    """As text that keeps a number with its deviation, and two numbers with their arrow."""
-    text = "–" if value is None else str(value)
-    for sign in ("±", "→"):
+    """As text that keeps together what belongs together, with a minus where one is meant."""
+    text = "–" if value is None else str(value).replace("MCMC-OT", "MCMC\N{NON-BREAKING HYPHEN}OT")
+    text = re.sub(r"(?<![\w-])-(?=\d)", "\N{MINUS SIGN}", text)
+    for sign in ("±", "→", "×"):
         text = text.replace(f" {sign}", f"\N{NO-BREAK SPACE}{sign}")
         text = text.replace(f"{sign} ", f"{sign}\N{NO-BREAK SPACE}")
     return text
@@ -128,10 +130,11 @@ class Table:
         """Mean and standard deviation, right-aligned; or that runs diverged."""
         values = self.values(key, **case)
         lost = len(self.found(**case)) - len(values)
+        mean = round(self.mean(key, **case), digits) + 0.0  # no minus before a zero
         if len(values) < 2:
-            text = "diverged" if lost else f"{self.mean(key, **case):.{digits}f}"
+            text = "diverged" if lost else f"{mean:.{digits}f}"
         else:
-            text = f"{self.mean(key, **case):.{digits}f} ±{self.sd(key, **case):.{digits}f}"
+            text = f"{mean:.{digits}f} ±{self.sd(key, **case):.{digits}f}"
             text += f" ({lost} diverged)" if lost else ""
         return text.rjust(width)
 
