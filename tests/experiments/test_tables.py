@@ -50,6 +50,9 @@ def test_means_over_seeds(folder):
     assert t.values("fd", s=2.0, m="b") == [3.0, 5.0, 7.0]  # by seed, whatever the file's order
     assert (t.mean("fd", s=2.0, m="b"), t.sd("fd", s=2.0, m="b")) == (5.0, 2.0)
     assert t.cell("fd", 1, 12, s=2.0, m="b") == "    5.0 ±2.0"
+    assert t.cell("fd", 0, s=1.0, m="a") == "2 ±1"
+    t.rows[0]["found"]["fd"] = t.rows[4]["found"]["fd"] = t.rows[8]["found"]["fd"] = -0.01
+    assert t.cell("fd", 1, s=1.0, m="a") == "0.0 ±0.0"  # no minus before a zero
     diff = t.differs("fd", {"s": 2.0, "m": "a"}, {"s": 2.0, "m": "b"})
     assert (diff.each, diff.mean) == ([1.0, 2.0, 3.0], 2.0)
     assert diff.half == pytest.approx(4.302653 / math.sqrt(3))  # Student's t, two degrees
@@ -102,6 +105,10 @@ def test_grids():
     lines = ["| s | FD |", "| :-- | --: |", "| 0.1 | 3\N{NO-BREAK SPACE}±1 |", "| all | – |"]
     assert grid._repr_markdown_().splitlines() == lines
     assert repr(grid) == grid._repr_markdown_()
+    grid = Grid(["a", "b"], [["MCMC-OT", "-3 [-4, 1e-16]"], ["20-40, x-1", -0.5]])
+    names, numbers = grid._repr_markdown_().splitlines()[2:]
+    assert names == "| MCMC\N{NON-BREAKING HYPHEN}OT | \N{MINUS SIGN}3 [\N{MINUS SIGN}4, 1e-16] |"
+    assert numbers == "| 20-40, x-1 | \N{MINUS SIGN}0.5 |"
     with pytest.raises(ValueError, match="2 entries"):
         Grid(["s", "FD"], [[1]])
 
