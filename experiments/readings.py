@@ -25,7 +25,8 @@ S_RELEASED = math.sqrt(2 * 0.3 / 2000)
 NOISE_RELEASED = 0.1 * 0.3 / S_RELEASED
 ORDER = {"schedule": "released"}
 RELEASED = ORDER | {"s": S_RELEASED, "batchnorm": "batch", "lr": 2e-4, "transport": "semidual"}
-ALL_OF_IT = Script(NOISE_RELEASED, decay=0.8, at_targets=True, cells=True, matched=True)
+RELEASED |= {"eps": 0.025}  # it stops at an L1 norm of 0.05; eps is half of that norm
+ALL_OF_IT = Script(NOISE_RELEASED, decay=0.8, at_targets=True, cells=True, first=True)
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,21 @@ class Reading:
 READINGS = {
     "printed": Reading({"transport": "semidual"}),
     "released": Reading(RELEASED, ALL_OF_IT),
+    "released, lr = 1e-3": Reading(RELEASED | {"lr": 1e-3}, ALL_OF_IT),
     "ours": Reading(),
     "no correction (ABP)": Reading({"alpha": 0.0}),
     "s = 0.3": Reading({"s": 0.3}),
     "s = 0.1": Reading({"s": 0.1}),
     "s = 0.1, no correction (ABP)": Reading({"s": 0.1, "alpha": 0.0}),
     "order of the script": Reading(ORDER, Script()),
+    "order, K = 30": Reading(ORDER | {"K": 30}, Script()),
     "order, noise x 1.7": Reading(ORDER, Script(noise=NOISE_RELEASED)),
     "order, noise x 1.7, decaying": Reading(ORDER, Script(noise=NOISE_RELEASED, decay=0.8)),
     "order, noise x 0.5": Reading(ORDER, Script(noise=0.5)),
     "order, no noise": Reading(ORDER, Script(noise=0.0)),
     "order, chains start at the targets": Reading(ORDER, Script(at_targets=True)),
-    "order, cells and matched pairs": Reading(
-        ORDER | {"transport": "semidual"}, Script(cells=True, matched=True)
+    "order, cells and first pairs": Reading(
+        ORDER | {"transport": "semidual"}, Script(cells=True, first=True)
     ),
     "chains from noise": Reading({"chains": "noise"}),
     "fresh targets": Reading({"targets": "fresh"}),

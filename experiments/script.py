@@ -38,14 +38,15 @@ class Script:
         at_targets: the chains start at the targets z_j, not at draws of their own.
         cells: a correction moves every chain towards the target of its cell, whoever else goes
             there; else along the repaired map.
-        matched: the regression takes one pair a cell; else all.
+        first: the regression takes the first u pairs of the list, u the number of filled cells,
+            which is the script's slip for one pair a cell; else all.
     """
 
     noise: float = 1.0
     decay: float = 1.0
     at_targets: bool = False
     cells: bool = False
-    matched: bool = False
+    first: bool = False
 
 
 def _shuffled(n: int, st: Settings, rng: torch.Generator) -> tuple[Tensor, ...]:
@@ -99,11 +100,9 @@ def chains_of(
                     learn(i)
         z_hat, T = _correct(z_hat, z, h, st, script, rng)
         h = T.h if st.transport == "semidual" else None
-        kept = T.kept.to(x.device) if script.matched else torch.ones_like(z_hat[:, 0])
-        kept = kept.nonzero()[:, 0]
         for _ in range(st.regression):
-            for i in _shuffled(len(kept), st, rng):
-                learn(kept[i])
+            for i in _shuffled(int(T.kept.sum()) if script.first else n, st, rng):
+                learn(i)
     g.eval()
     return z_hat
 

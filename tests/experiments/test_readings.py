@@ -73,13 +73,13 @@ def test_cells_move_every_chain_and_repair_some():
     assert torch.allclose(repaired[T.kept], moved[T.kept])
 
 
-def test_matched_regression_leaves_removed_images_out(monkeypatch):
+def test_the_regression_takes_the_first_pairs_as_many_as_filled_cells(monkeypatch):
     from experiments import script
 
     seen = []
     real = script.raw_learn
     monkeypatch.setattr(
-        script, "raw_learn", lambda g, x, *rest: seen.append(len(x)) or real(g, x, *rest)
+        script, "raw_learn", lambda g, x, *rest: seen.append(x) or real(g, x, *rest)
     )
     kept = []
     correct = script._correct
@@ -92,9 +92,11 @@ def test_matched_regression_leaves_removed_images_out(monkeypatch):
     monkeypatch.setattr(script, "_correct", watched)
     g, x = problem()
     st = replace(ST, transport="semidual", eps=0.4, iterations=1, L=1, L2=1, regression=1)
-    chains_of(g, x, st, Script(matched=True), rng())
+    chains_of(g, x, st, Script(first=True), rng())
     assert kept[0] < 40
-    assert sum(seen) == 40 + kept[0]
+    assert sum(len(part) for part in seen) == 40 + kept[0]
+    learned = torch.cat(seen)[40:].flatten(1)
+    assert torch.equal(learned.sum(1).sort()[0], x[: kept[0]].flatten(1).sum(1).sort()[0])
 
 
 def test_the_script_says_when_chains_diverge():
