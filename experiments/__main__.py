@@ -52,8 +52,6 @@ def _pair(text: str) -> tuple[str, str]:
 def _refused_clearly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     try:
         yield from rows
-    except FileNotFoundError as error:  # images that are neither here nor to be had
-        parser().error(str(error))
     except ValueError as error:
         if not any(words in str(error) for words in ("cannot stand in one", "is no record of")):
             raise
@@ -61,7 +59,7 @@ def _refused_clearly(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs what is asked for; 0, or 2 where that cannot be."""
+    """Runs what is asked for; 0, 1 where "all" left something out, or 2 where it cannot be."""
     a = parser().parse_args(arguments)
     only = dict(a.only)
     if len(only) < len(a.only):
@@ -81,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
             pass
     except OSError as error:
         parser().error(f"--out {a.out} must be a folder that can be written to; got: {error}")
+    left_out = 0
     for name in names:
         path = record.where(name, a.size, a.out)
         try:
@@ -89,8 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
         except Busy:
             text = f"another process is at work on {path}; wait for it, or choose another --out"
             parser().error(text)
+        except FileNotFoundError as error:  # images that are neither here nor to be had
+            if a.name != "all":
+                parser().error(str(error))
+            left_out += 1
+            print(f"{name} is left out: {error}", file=sys.stderr, flush=True)
+            continue
         print(path)
-    return 0
+    return min(left_out, 1)
 
 
 def _write(name: str, a: argparse.Namespace, only: dict[str, str]) -> None:

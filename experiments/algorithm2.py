@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -51,12 +51,21 @@ def cases(size: Size) -> list[dict[str, Any]]:
     return [{"reading": name} for name in READINGS]
 
 
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """The short run of ABP whose latents are transported, and the reading of the ascent."""
+    told = {"alpha": 0.0, "iterations": _few(size), "transport": "semidual", "eps": EPS}
+    return told | {"reading": asdict(READINGS[case["reading"]])}
+
+
+def _few(size: Size) -> int:
+    return max(2, size.iterations // 3)
+
+
 @cache
 def clouds(size: Size, seed: int) -> tuple[Tensor, Tensor]:
     """Sources and targets."""
     task, rng = Task("mnist", size), torch.Generator().manual_seed(seed)
-    few = max(2, size.iterations // 3)
-    model = ABP(task.generator(size.d, rng), settings(size, iterations=few))
+    model = ABP(task.generator(size.d, rng), settings(size, iterations=_few(size)))
     rng = task.placed(model, rng, seed)
     z_hat = model.train_by(task.x, rng=rng, progress=False).z_hat.cpu().double()
     draws = torch.Generator().manual_seed(10_000 + seed)

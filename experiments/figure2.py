@@ -21,6 +21,11 @@ def cases(size: Size) -> list[dict[str, Any]]:
     return [{"dataset": pair} for pair in PAIRS]
 
 
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """The pair's dimension."""
+    return {"d": PAIRS[case["dataset"]].d}
+
+
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
     """One run; a frame at every correction, the first seed keeps its latents."""
     task = PairTask(case["dataset"], size)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from experiments import methods
 from experiments.measure import measure
 from experiments.methods import train
 from experiments.pairs import PAIRS, PairTask
@@ -18,6 +19,11 @@ SHOWN = 600  # latents kept for the picture
 def cases(size: Size) -> list[dict[str, Any]]:
     """The paper's six panels."""
     return [{"dataset": p, "method": m} for p in PAIRS for m in ("VAE", "ABP", "MCMC-OT")]
+
+
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """The pair's dimension, and the method's own."""
+    return {"d": PAIRS[case["dataset"]].d} | methods.changes(case["method"])
 
 
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:

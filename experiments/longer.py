@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from experiments import methods
 from experiments.measure import measure
 from experiments.methods import train
 from experiments.sizes import Size
@@ -17,6 +18,11 @@ TIMES = 3
 def cases(size: Size) -> list[dict[str, Any]]:
     """ABP and ours, and those that Table 2 puts before ours and that can be paid for."""
     return [{"method": name} for name in ("VAE", "RAE", "ABP", "MCMC-OT", "LEBM")]
+
+
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """The passes, and the method's own."""
+    return {"iterations": TIMES * size.iterations} | methods.changes(case["method"])
 
 
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, float]:

@@ -38,7 +38,7 @@ from mcmcot_lite.baselines import (
     fit_model,
 )
 
-__all__ = ["JUDGED", "METHODS", "Trained", "corrected", "train"]
+__all__ = ["JUDGED", "METHODS", "Trained", "changes", "corrected", "train"]
 
 COLD = 0.1  # step of runs that start at the prior each time: LEBM's own; 0.03 would go nowhere
 JUDGED = 100  # Langevin steps, without a correction, between a run's end and its measurement
@@ -123,6 +123,12 @@ METHODS: dict[str, Maker] = {
     "LEBM": _lebm,
     "MCMC-OT": _ours,
 }
+
+
+def changes(name: str) -> dict[str, float]:
+    """Settings of a method that are not the tables' own, of those that it has."""
+    own = {"ABP": {"alpha": 0.0}, "SRI": {"s": COLD}, "SRI (L=5)": {"s": COLD}, "LEBM": {"s": COLD}}
+    return own.get(name, {})
 
 
 def train(name: str, task: Task, d: int, seed: int) -> Trained:

@@ -7,7 +7,7 @@ script runs. Then single changes of the tables' own settings (``ours``: printed,
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from experiments.measure import measure
@@ -71,16 +71,22 @@ def cases(size: Size) -> list[dict[str, Any]]:
     return [{"reading": name} for name in READINGS]
 
 
-def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
-    """Trains and measures one."""
-    reading = READINGS[case["reading"]]
-    changes = dict(reading.changes)
-    st = settings(size)
-    if changes.get("schedule") == "released":  # nearly as many Adam steps in all
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """Those of a reading, and its switches."""
+    reading, st = READINGS[case["reading"]], settings(size)
+    found = dict(reading.changes)
+    if found.get("schedule") == "released":  # nearly as many Adam steps in all
         passes = st.L * st.L2 + st.L
         outer = max(2, round(st.iterations * st.L2 / passes))
-        changes |= {"iterations": outer, "regression": st.L}
-    task, st = Task("mnist", size), settings(size, **changes)
+        found |= {"iterations": outer, "regression": st.L}
+    return found | ({"script": asdict(reading.script)} if reading.script is not None else {})
+
+
+def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
+    """Trains and measures one."""
+    reading, told = READINGS[case["reading"]], changes(case, size)
+    told.pop("script", None)
+    task, st = Task("mnist", size), settings(size, **told)
     if reading.script is not None:
         return measure(trained(task, st, reading.script, seed), task, seed)
     return measure(corrected(task, st, seed), task, seed)

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import machine as measured_on
 
-__all__ = ["RESULTS", "made", "machine", "read", "where", "write"]
+__all__ = ["RESULTS", "made", "machine", "read", "set_aside", "where", "write"]
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "experiments"
 PACKAGES = ("torch", "numpy", "scipy", "pot", "normflows")
@@ -44,6 +44,13 @@ def write(path: Path, record: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1) + "\n")
     part.replace(path)
+
+
+def set_aside(path: Path) -> None:
+    """Keeps a file that is about to be made anew; the oldest one, where several runs are begun."""
+    old = path.with_suffix(".old.json")
+    if path.exists() and not old.exists():
+        path.replace(old)
 
 
 def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 from experiments import record
 from experiments.sizes import SIZES, Size, settings
 
-__all__ = ["EXPERIMENTS", "head", "load", "run", "wanted"]
+__all__ = ["EXPERIMENTS", "changed", "head", "load", "run", "wanted"]
 
 EXPERIMENTS = (
     "figure2",
@@ -44,7 +44,11 @@ Case = dict[str, Any]
 
 
 def load(name: str) -> ModuleType:
-    """The file of an experiment: TITLE, cases(size), run(case, size, seed), maybe budget(size)."""
+    """The file of an experiment: TITLE, cases(size), run(case, size, seed).
+
+    Where the settings of a case are not those of the head, nor told by the case, it has
+    changes(case, size), too; and budget(size) where its budget is its own.
+    """
     return importlib.import_module(f"experiments.{name}")
 
 
@@ -52,6 +56,14 @@ def budget_of(name: str, size: str, device: str = "cpu") -> Size:
     """That of the size, or what the experiment makes of it."""
     budget = getattr(load(name), "budget", lambda size: size)(SIZES[size])
     return replace(budget, device=device)
+
+
+def changed(name: str, case: Case, size: Size) -> dict[str, Any]:
+    """The settings of a case that are not those of the head."""
+    own = getattr(load(name), "changes", lambda case, size: {})(case, size)
+    usual = asdict(settings(size))
+    told = {key: value for key, value in case.items() if key in usual} | own
+    return {key: value for key, value in told.items() if usual.get(key) != value}
 
 
 def _row(name: str, case: Case, size: Size, seed: int) -> dict[str, Any]:
@@ -63,7 +75,8 @@ def _row(name: str, case: Case, size: Size, seed: int) -> dict[str, Any]:
     except FloatingPointError as error:  # a run that diverges is a result
         found = {"diverged": 1.0, "error": str(error)}
     seconds = time.perf_counter() - begin
-    return {"case": case, "seed": seed, "found": found, "seconds": seconds, **record.made()}
+    row = {"case": case, "seed": seed, "settings": changed(name, case, size), "found": found}
+    return _plain(row | {"seconds": seconds, **record.made()})
 
 
 def _end_with(parent: int) -> None:
@@ -90,7 +103,8 @@ def run(
 ) -> Iterator[dict[str, Any]]:
     """Yields rows as they are done; the file is whole after each.
 
-    With ``only``, rows of other cases stay; with ``resume``, all that are there.
+    With ``only``, rows of other cases stay; with ``resume``, all that are there. With neither, a
+    file that is there goes to .old.json, if there is none, when the first row is done.
 
     Raises:
         ValueError: the rows to keep were made with other settings, versions or another device.
@@ -109,6 +123,8 @@ def run(
     order = load(name).cases(budget)
 
     def kept(row: dict[str, Any]) -> dict[str, Any]:
+        if not (rows or resume or only):
+            record.set_aside(path)
         rows.append(row)
         rows.sort(key=lambda row: (row["seed"], order.index(row["case"])))
         record.write(path, head(name, size, device) | {"rows": rows})
@@ -134,16 +150,25 @@ def head(name: str, size: str, device: str = "cpu") -> dict[str, Any]:
     budget = budget_of(name, size, device)
     told = {"experiment": name, "title": load(name).TITLE, "size": size}
     told |= {"budget": asdict(budget), "settings": asdict(settings(budget))}
-    return json.loads(json.dumps(told | {"threads": 1, "made": record.machine(device)}))
+    return _plain(told | {"threads": 1, "made": record.machine(device)})
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(value))
 
 
 def _rows_of(name: str, size: str, folder: Path, device: str) -> list[dict[str, Any]]:
     path, there = record.where(name, size, folder), record.read(name, size, folder)
     now = head(name, size, device)
     differ = [key for key, value in now.items() if there.get(key) != value]
-    known = load(name).cases(budget_of(name, size, device))
+    budget = budget_of(name, size, device)
+    known = load(name).cases(budget)
     if any(row["case"] not in known for row in there["rows"]):
         differ.append("case")
+    elif any(row.get("settings") != _plain(changed(name, row["case"], budget))
+             for row in there["rows"]):  # fmt: skip
+        differ.append("settings of a case")
     if differ:
         text = f"{path} holds rows of another {', '.join(differ)}: they cannot stand in one table."
         raise ValueError(f"{text} Leave out --resume and --only, or choose another --out.")

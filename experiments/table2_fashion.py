@@ -8,7 +8,7 @@ from experiments import table2
 from experiments.sizes import Size
 
 TITLE = "Table 2 on Fashion-MNIST"
-run = table2.run
+run, changes = table2.run, table2.changes
 
 
 def cases(size: Size) -> list[dict[str, Any]]:

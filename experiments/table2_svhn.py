@@ -9,7 +9,7 @@ from experiments import table2, table2_celeba
 from experiments.sizes import Size
 
 TITLE = "Table 2 on SVHN"
-run = table2.run
+run, changes = table2.run, table2.changes
 
 
 def budget(size: Size) -> Size:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments import methods
 from experiments.measure import measure
 from experiments.methods import train
 from experiments.sizes import Size
@@ -14,12 +15,16 @@ TITLE = "Table 4: latent dimension, with and without the correction"
 
 def cases(size: Size) -> list[dict[str, Any]]:
     """The paper's three, and the size's own."""
-    methods = ("ABP", "MCMC-OT")
     return [
         {"dataset": "mnist", "d": d, "method": m}
         for d in sorted({size.d, 20, 40, 64})
-        for m in methods
+        for m in ("ABP", "MCMC-OT")
     ]
+
+
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """Of a method's settings."""
+    return methods.changes(case["method"])
 
 
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, float]:

@@ -18,6 +18,11 @@ def cases(size: Size) -> list[dict[str, Any]]:
     return [{"d": d, "alpha": alpha} for d in (20, 40, 64) for alpha in (0.0, 0.5)]
 
 
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """The step of all cases."""
+    return {"s": STEP}
+
+
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, float]:
     """Trains and measures one."""
     task = Task("mnist", size)

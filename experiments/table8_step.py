@@ -36,6 +36,11 @@ def squares(x: Tensor, side: int, rng: torch.Generator) -> Tensor:
     return (~hidden).to(x.dtype)
 
 
+def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
+    """ABP's."""
+    return {"alpha": 0.0}
+
+
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
     """Learns from the visible pixels; the error on the hidden ones, and with the mean image."""
     task = Task("fashion_mnist", size)

@@ -81,6 +81,7 @@ class Table:
 
     Raises:
         FileNotFoundError: there is none; says which command makes it.
+        ValueError: a case lacks a seed that others have.
     """
 
     def __init__(self, name: str, size: str = "cpu", folder: Path = record.RESULTS) -> None:
@@ -92,6 +93,12 @@ class Table:
             for numbers in (found, *found.get("curve", []), *found.get("frames", [])):
                 numbers |= _beyond(numbers)
         self.seeds = sorted({row["seed"] for row in self.rows})
+        there = [(row["case"], row["seed"]) for row in self.rows]
+        cases = [case for i, (case, _) in enumerate(there) if case not in [c for c, _ in there[:i]]]
+        lost = [f"{case} seed {k}" for k in self.seeds for case in cases if (case, k) not in there]
+        if lost:
+            again = f"python -m experiments {name} --size {size} --seeds {self.seeds[-1] + 1}"
+            raise ValueError(f"{name}-{size}.json lacks {'; '.join(lost)}; run {again} --resume")
 
     def cases(self, key: str) -> list[Any]:
         """Different values of an entry of the cases, in the order of the rows."""
@@ -138,8 +145,14 @@ class Table:
             text += f" ({lost} diverged)" if lost else ""
         return text.rjust(width)
 
+    def apart(self, key: str, a: dict[str, Any], b: dict[str, Any]) -> tuple[float, float]:
+        """Ends of a 95 % interval of b minus a, runs taken as independent (Welch's t)."""
+        ends = stats.ttest_ind(self.values(key, **b), self.values(key, **a), equal_var=False)
+        ends = ends.confidence_interval(0.95)
+        return float(ends.low), float(ends.high)
+
     def differs(self, key: str, a: dict[str, Any], b: dict[str, Any]) -> Paired:
-        """B minus a, for the seeds that both have: runs of one seed share their start and draws."""
+        """B minus a, seed by seed: for runs that share their start and draws, as ABP's and ours."""
         x, y = ({row["seed"]: row["found"].get(key) for row in self._rows(case)} for case in (a, b))
         both = sorted(k for k in x.keys() & y.keys() if None not in (x[k], y[k]))
         return Paired.of(y[k] - x[k] for k in both)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import linalg, stats
 
-from mcmcot_lite import distance_to_prior, frechet_distance, mse
+from mcmcot_lite import distance_to_prior, exact_map, frechet_distance, mse
 
 
 def seeded(seed=0):
@@ -62,6 +62,16 @@ def test_of_a_prior_sample_is_the_floor():
     found = [distance_to_prior(normal(k, 150, 2), rng=seeded(k), draws=4) for k in range(12)]
     excess = np.array([f.value - f.floor for f in found])  # expectation 0
     assert abs(excess.mean()) < stats.t.isf(5e-4, 11) * excess.std(ddof=1) / math.sqrt(12)
+
+
+@pytest.mark.parametrize("c", [0.0, 0.5, 1.7])
+def test_a_scaled_sample_keeps_its_pairs_so_its_value_is_known(c):
+    """W(c x, y) = c W(x, y) + (c^2 - c) |x|^2 + (1 - c) |y|^2: in the mean d (c - 1)^2 + c floor."""
+    rng = torch.Generator().manual_seed(3)
+    x, y = torch.randn(2, 300, 6, generator=rng, dtype=torch.float64)
+    a, b = (float(v.square().sum(1).mean()) for v in (x, y))
+    want = c * exact_map(x, y).primal + (c * c - c) * a + (1 - c) * b
+    assert exact_map(c * x, y).primal == pytest.approx(want, rel=1e-9)
 
 
 def test_against_a_prior_of_your_own():

@@ -49,10 +49,11 @@ class PriorDistance(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """What is left above the floor, at least 0: the debiased distance.
+        """What is left above the floor, at least 0: the distance, debiased for a cloud of its width.
 
-        It is 0, too, for a cloud that is narrower than the prior, even for a single point: short
-        ways to the middle. Look at ``value - floor``, which is below 0 then, or at
+        A sample of the prior scaled by c has in the mean the value d (c - 1)^2 + c floor. So a wide
+        cloud keeps (c - 1) floor of sampling noise, which counts in high dimension; and a narrow
+        one, even a single point, has 0. Look at ``value - floor``, which is below 0 then, or at
         :func:`sliced_to_prior`, whose floor is small and which sees both.
         """
         return max(0.0, self.value - self.floor)

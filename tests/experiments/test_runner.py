@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments import ablation, measure, record, runner, task
+from experiments import ablation, measure, readings, record, runner, task
 from experiments.__main__ import main
 from experiments.methods import METHODS, train
 from experiments.sizes import SIZES, settings
@@ -272,6 +272,48 @@ def test_rows_of_other_settings_are_never_mixed(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "table7-quick.json").read_text() == before
 
 
+def test_a_run_anew_keeps_what_was_there(tmp_path):
+    list(runner.run("table7", "quick", 1, folder=tmp_path))
+    path, old = (tmp_path / f"table7-quick{end}.json" for end in ("", ".old"))
+    before = path.read_text()
+    for _ in range(2):  # cut off after a row, twice
+        next(runner.run("table7", "quick", 1, folder=tmp_path))
+        assert len(json.loads(path.read_text())["rows"]) == 1
+        assert old.read_text() == before
+
+
+def test_a_row_tells_its_own_settings(tmp_path, monkeypatch, capsys):
+    """Those that are not the head's."""
+    rows = [
+        next(runner.run(name, "quick", 1, folder=tmp_path, only=only))
+        for name, only in (
+            ("table5", {"s": "0.06"}),
+            ("readings", {"reading": "order, noise x 0.5"}),
+            ("figure3", {"method": "ABP"}),
+            ("table4_step", {"alpha": "0.5", "d": "20"}),
+            ("longer", {"method": "LEBM"}),
+        )
+    ]
+    switches = {"noise": 0.5, "decay": 1.0, "at_targets": False, "cells": False, "first": False}
+    order = {"schedule": "released", "regression": 2, "script": switches}
+    want = [{"s": 0.06}, order, {"d": 2, "alpha": 0.0}, {"s": 0.1, "d": 20}]
+    assert [row["settings"] for row in rows] == [*want, {"iterations": 6, "s": 0.1}]
+    monkeypatch.setitem(readings.READINGS, "order, noise x 0.5", readings.Reading())
+    with pytest.raises(SystemExit):
+        main(["readings", "--seeds", "1", "--resume", "--out", str(tmp_path)])
+    assert "rows of another settings of a case: they cannot stand" in capsys.readouterr().err
+
+
+def test_every_row_that_is_stored_has_its_settings():
+    for path in sorted(record.RESULTS.glob("*-cpu.json")):
+        held = json.loads(path.read_text())
+        name = held["experiment"]
+        budget = runner.budget_of(name, "cpu")
+        for row in held["rows"]:
+            want = json.loads(json.dumps(runner.changed(name, row["case"], budget)))
+            assert row["settings"] == want, (name, row["case"])
+
+
 def test_the_stored_table_has_the_present_settings():
     told, now = record.read("table2"), runner.head("table2", "cpu")
     for key in ("experiment", "title", "size", "budget", "settings", "threads"):
@@ -375,3 +417,18 @@ def test_missing_images_are_said_in_one_line(tmp_path, monkeypatch, capsys):
     assert caught.value.code == 2
     assert "svhn (train) was not found" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_all_goes_on_where_images_are_missing(tmp_path, monkeypatch, capsys):
+    real = task.data.load
+
+    def load(name, split):
+        if name == "svhn":
+            raise FileNotFoundError(f"{name} ({split}) was not found")
+        return real(name, split)
+
+    monkeypatch.setattr(task.data, "load", load)
+    monkeypatch.setattr(runner, "EXPERIMENTS", ("table2_svhn", "table7"))
+    assert main(["all", "--seeds", "1", "--out", str(tmp_path)]) == 1
+    assert "table2_svhn is left out: svhn (train) was not found" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["table7-quick.json"]

@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+from scipy import stats
 
 from experiments import record
 from experiments.tables import Grid, Table, paper
@@ -57,6 +58,11 @@ def test_means_over_seeds(folder):
     assert (diff.each, diff.mean) == ([1.0, 2.0, 3.0], 2.0)
     assert diff.half == pytest.approx(4.302653 / math.sqrt(3))  # Student's t, two degrees
     assert f"{diff:.1f}" == "+2.0 ± 2.5 (by seed +1.0, +2.0, +3.0)"
+    low, high = t.apart("fd", {"s": 2.0, "m": "a"}, {"s": 2.0, "m": "b"})
+    stderr = math.sqrt(1 / 3 + 4 / 3)  # Welch: variances 1 and 4, of three values each
+    df = (5 / 3) ** 2 / ((1 / 3) ** 2 / 2 + (4 / 3) ** 2 / 2)
+    half = stderr * stats.t.isf(0.025, df)
+    assert (low, high) == pytest.approx((2 - half, 2 + half))
     with pytest.raises(KeyError, match="no row of table5"):
         t.found(s=9.0)
     told = t.told()
@@ -93,6 +99,18 @@ def test_distances_beyond_the_floor_keep_their_sign(folder):
     found = Table("table5", folder=folder).rows[0]["found"]
     assert (found["beyond_before"], found["beyond"]) == (-0.5, 0.5)
     assert (found["curve"][0]["beyond"], found["frames"][0]["beyond"]) == (0.75, 0.75)
+
+
+def test_a_missing_row_is_named(folder):
+    path = record.where("table5", "cpu", folder)
+    held = json.loads(path.read_text())
+    held["rows"] = held["rows"][:1] + held["rows"][2:]
+    record.write(path, held)
+    words = (
+        r"lacks \{'s': 1.0, 'm': 'b'\} seed 2; run python -m experiments table5 .*--seeds 3 --res"
+    )
+    with pytest.raises(ValueError, match=words):
+        Table("table5", folder=folder)
 
 
 def test_a_missing_file_says_what_makes_it(tmp_path):
