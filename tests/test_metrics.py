@@ -66,7 +66,7 @@ def test_of_a_prior_sample_is_the_floor():
 
 @pytest.mark.parametrize("c", [0.0, 0.5, 1.7])
 def test_a_scaled_sample_keeps_its_pairs_so_its_value_is_known(c):
-    """W(c x, y) = c W(x, y) + (c^2 - c) |x|^2 + (1 - c) |y|^2: in the mean d (c - 1)^2 + c floor."""
+    """W(c x, y) = c W(x, y) + (c^2 - c) |x|^2 + (1 - c) |y|^2; mean d (c - 1)^2 + c floor."""
     rng = torch.Generator().manual_seed(3)
     x, y = torch.randn(2, 300, 6, generator=rng, dtype=torch.float64)
     a, b = (float(v.square().sum(1).mean()) for v in (x, y))
