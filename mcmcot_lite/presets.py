@@ -157,7 +157,8 @@ def _read(st: Settings, reading: str) -> Settings:
         running = {"batchnorm": "running", "transport": "semidual"}
         order = {"schedule": "printed", "regression": 0, "iterations": st.iterations * st.L}
         return replace(st, **order, **running)
-    own = {"batchnorm": "batch", "transport": "semidual", "lr": 2e-4}
+    # eps: it stops at an L1 norm of 0.05, and eps is half of that norm, the share of empty cells
+    own = {"batchnorm": "batch", "transport": "semidual", "eps": 0.025, "lr": 2e-4}
     return replace(st, schedule="released", regression=st.L, **own)
 
 

@@ -46,12 +46,14 @@ def test_readings(name, size):
     for run in (printed, released):
         assert run.settings.transport == "semidual"
         assert replace(run, settings=base.settings) == base
-        for field in ("d", "sigma", "s", "K", "L", "L2", "alpha", "eps", "batch_size", "chains"):
+        for field in ("d", "sigma", "s", "K", "L", "L2", "alpha", "batch_size", "chains"):
             assert getattr(run.settings, field) == getattr(base.settings, field)
     assert (printed.settings.schedule, printed.settings.regression) == ("printed", 0)
+    assert printed.settings.eps == base.settings.eps == 0.05
     assert printed.settings.iterations == base.settings.iterations * base.settings.L
     st = released.settings
     assert (st.schedule, st.regression, st.lr, st.batchnorm) == ("released", st.L, 2e-4, "batch")
+    assert (st.transport, st.eps) == ("semidual", 0.025)  # an L1 norm of 0.05
 
 
 def test_bad_readings():
