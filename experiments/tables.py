@@ -40,6 +40,7 @@ def _entry(value: object) -> str:
     """As text that keeps together what belongs together, with a minus where one is meant."""
     text = "–" if value is None else str(value).replace("MCMC-OT", "MCMC\N{NON-BREAKING HYPHEN}OT")
     text = re.sub(r"(?<![\w-])-(?=\d)", "\N{MINUS SIGN}", text)
+    text = re.sub(r"\[([^],]+), ([^]]+)\]", "[\\1,\N{NO-BREAK SPACE}\\2]", text)
     for sign in ("±", "→", "×"):
         text = text.replace(f" {sign}", f"\N{NO-BREAK SPACE}{sign}")
         text = text.replace(f"{sign} ", f"{sign}\N{NO-BREAK SPACE}")
@@ -165,7 +166,8 @@ class Table:
             f"{len(self.rows)} runs, seeds {self.seeds}; {b['n']:,} images, d = {b['d']}, "
             f"{b['width']} of Table 1's width\n"
             f"{st['iterations']} iterations, L2 = {st['L2']}, batches of {st['batch_size']}, "
-            f"K = {st['K']}, s = {st['s']}, L = {st['L']}, alpha = {st['alpha']}, lr = {st['lr']}\n"
+            f"lr = {st['lr']}\n"
+            f"K = {st['K']}, s = {st['s']}, L = {st['L']}, alpha = {st['alpha']}\n"
             f"{self.made['device']}, one thread a run, {minutes:.0f} minutes in all; "
             f"torch {self.made['versions']['torch']}"
         )
