@@ -34,6 +34,7 @@ EXPERIMENTS = (
     "table5",
     "table6",
     "table7",
+    "table7_abp",
     "figure8",
     "readings",
     "algorithm2",
