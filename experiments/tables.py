@@ -68,8 +68,9 @@ class Paired(NamedTuple):
         return cls(each, statistics.fmean(each), stderr * float(stats.t.isf(0.025, len(each) - 1)))
 
     def __format__(self, spec: str) -> str:
-        seeds = ", ".join(format(v, f"+{spec}") for v in self.each)
-        return f"{self.mean:+{spec}} ± {self.half:{spec}} (by seed {seeds})"
+        digits = int(spec[1:-1])  # as in .1f
+        mean, *each = (format(round(v, digits) + 0.0, f"+{spec}") for v in (self.mean, *self.each))
+        return f"{mean} ± {self.half:{spec}} (by seed {', '.join(each)})"
 
 
 class Table:
