@@ -184,6 +184,10 @@ BAD = {
     "auprc labels": (lambda r: auprc(z[:, 0], z[:, 0]), "positive must be 0 or 1"),
     "auprc none": (lambda r: auprc(z[:, 0], torch.zeros(6)), "positive must mark a point"),
     "auprc list": (lambda r: auprc(z[:, 0], [1] * 6), "positive must be a torch.Tensor"),
+    "auprc meta": (
+        lambda r: auprc(z[:, 0], torch.ones(6, device="meta")),
+        "positive must hold values",
+    ),
     "auprc size": (lambda r: auprc(z[:, 0], torch.ones(5)), "positive must have the shape"),
     "bootstrap none": (lambda r: bootstrap_stderr(len, rng=r), "samples must be given"),
     "bootstrap one": (lambda r: bootstrap_stderr(len, z[:1], rng=r), r"samples\[0\] must have 2"),
@@ -202,6 +206,12 @@ def test_bad_input_is_named_and_draws_nothing(call, text):
 
 def test_overflow_is_an_error_not_a_number():
     z = normal(0, 20, 2)
+    near = frechet_distance(1e60 * z, z)
+    assert near == pytest.approx(1e120 * frechet_distance(z, 0 * z), rel=1e-6)
+    for size in (1e80, 1e160, 1e300):
+        for a, b in ((size * z, z), (z, size * z), (z + size, z)):
+            with pytest.raises(FloatingPointError, match=r"^a must lie, with b, within 1e70"):
+                frechet_distance(a, b)
     with pytest.raises(FloatingPointError, match=r"^energy_test must fit"):
         energy_test(1e200 * z, z, rng=seeded())
     with pytest.raises(FloatingPointError, match=r"^sliced_to_prior must fit"):

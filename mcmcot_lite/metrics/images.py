@@ -30,6 +30,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
     Raises:
         TypeError, ValueError: on bad input.
+        FloatingPointError: where squares of squares of the features overflow.
     """
     checks.latents("a", a)
     checks.tensor("b", b, shape=(None, a.shape[1]), like=a, like_name="a")
@@ -41,6 +42,9 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
     x, y = x * (len(x) / (len(x) - 1)) ** 0.5, y * (len(y) / (len(y) - 1)) ** 0.5
     spread = float(x.square().sum(1).mean() + y.square().sum(1).mean())
     between = float((a.mean(0) - b.mean(0)).square().sum())
+    rule, far = "must lie, with b, within 1e70 of their means", (spread + between) ** 0.5
+    remedy = "Scale the features: squares of squares overflow."
+    checks.require(far < 1e70, "a", rule, f"{far:.3g}", remedy, FloatingPointError)
     return max(0.0, between + spread - 2 * float(spectrum(x, y).sum()))
 
 

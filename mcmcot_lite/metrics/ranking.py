@@ -31,6 +31,8 @@ def auprc(scores: Tensor, positive: Tensor) -> float:
         raise checks.fail("positive", "must be a torch.Tensor", got, remedy, TypeError)
     rule, got = "must have the shape of scores", f"shape {tuple(positive.shape)}"
     checks.require(positive.shape == scores.shape, "positive", rule, got, remedy)
+    rule, got = "must hold values", "a tensor on device meta"
+    checks.require(not positive.is_meta, "positive", rule, got, "Make it on a real device.")
     labels = positive.to(scores.device).double()
     bad = int(((labels != 0) & (labels != 1)).sum())
     checks.require(bad == 0, "positive", "must be 0 or 1", f"{bad} others", remedy)
