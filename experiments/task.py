@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,19 @@ EFFNET = ("FD-EffNet", effnet_features)
 HELD_OF_CELEBA = 2000  # its archive of 10,000 faces has no test split: the last ones
 
 
+@lru_cache(maxsize=1)
+def _faces() -> Tensor:
+    """The archive of CelebA, decoded once a process: that takes longer than some rows."""
+    return data.celeba(progress=False).images()
+
+
+@lru_cache(maxsize=1)
+def _real_faces(size: Size) -> Tensor:
+    """Features of the held-out faces, once a process too."""
+    task = Task("celeba", size)
+    return task.features(task.held)
+
+
 class Task:
     """Images of one data set at one size."""
 
@@ -38,7 +51,7 @@ class Task:
     @cached_property
     def _images(self) -> tuple[Tensor, Tensor]:
         if self.name == "celeba":
-            x = data.celeba(progress=False).images()
+            x = _faces()
             return x[:-HELD_OF_CELEBA], x[-HELD_OF_CELEBA:]
         return tuple(data.load(self.name, split=s).images() for s in ("train", "test"))
 
@@ -64,7 +77,7 @@ class Task:
     @cached_property
     def real(self) -> Tensor:
         """Features of the held-out images."""
-        return self.features(self.held)
+        return _real_faces(self.size) if self.name == "celeba" else self.features(self.held)
 
     def rng(self, seed: int) -> torch.Generator:
         """Random numbers where the images are."""
