@@ -16,8 +16,8 @@ TIMES = 3
 
 
 def cases(size: Size) -> list[dict[str, Any]]:
-    """ABP and ours, and those that Table 2 puts before ours and that can be paid for."""
-    return [{"method": name} for name in ("VAE", "RAE", "ABP", "MCMC-OT", "LEBM")]
+    """ABP and ours, and of those that Table 2 puts before ours two; LEBM takes half an hour a run."""
+    return [{"method": name} for name in ("VAE", "RAE", "ABP", "MCMC-OT")]
 
 
 def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
