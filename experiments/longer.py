@@ -16,7 +16,7 @@ TIMES = 3
 
 
 def cases(size: Size) -> list[dict[str, Any]]:
-    """ABP and ours, and of those that Table 2 puts before ours two; LEBM takes half an hour a run."""
+    """ABP and ours, and two of those before ours in Table 2; LEBM takes half an hour a run."""
     return [{"method": name} for name in ("VAE", "RAE", "ABP", "MCMC-OT")]
 
 
