@@ -38,6 +38,8 @@ EXPERIMENTS = (
     "figure8",
     "readings",
     "algorithm2",
+    "table3",
+    "table8",
     "table8_step",
     "longer",
 )

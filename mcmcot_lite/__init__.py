@@ -7,15 +7,16 @@
     >>> g = MLP(2, rng=rng)
     >>> result = fit(g, x, Settings(d=2, iterations=5, batch_size=100), rng=rng, progress=False)
 
-Layers, each importing only from those above it: checks; frozen, density, generators, data,
-transport; langevin, linear, factor_analysis; short_run, settings; schedules; train; baselines,
-metrics, features; figures; widgets. Plotting, features and data are loaded when first used.
+Layers, each importing only from those above it: checks; frozen, density, generators, masks, data,
+transport; linear, fills; factor_analysis; langevin, incomplete; anomaly, inpainting; short_run,
+settings; schedules; train; baselines, metrics, features; figures; widgets. Plotting, features and data are loaded when first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mcmcot_lite import factor_analysis, short_run, transport
+from mcmcot_lite import factor_analysis, fills, incomplete, masks, short_run, transport
+from mcmcot_lite.anomaly import Score, anomaly_score, score_of_latents
 from mcmcot_lite.density import grad_z, learning_gradient, log_joint
 from mcmcot_lite.engine import Compute
 from mcmcot_lite.frozen import frozen
@@ -26,6 +27,7 @@ from mcmcot_lite.generators import (
     mnist_generator,
     svhn_generator,
 )
+from mcmcot_lite.inpainting import Inpainting, inpaint, recover
 from mcmcot_lite.langevin import Inference, infer, langevin_step
 from mcmcot_lite.learning import learn
 from mcmcot_lite.memory import Memory, predict_memory
@@ -45,12 +47,15 @@ __all__ = [
     "Compute",
     "Fit",
     "Inference",
+    "Inpainting",
     "Iteration",
     "LinearGenerator",
     "Memory",
+    "Score",
     "Settings",
     "Stopped",
     "TransportMap",
+    "anomaly_score",
     "baselines",
     "celeba_generator",
     "certify",
@@ -60,20 +65,26 @@ __all__ = [
     "factor_analysis",
     "features",
     "figures",
+    "fills",
     "fit",
     "frechet_distance",
     "frozen",
     "grad_z",
+    "incomplete",
     "infer",
+    "inpaint",
     "langevin_step",
     "learn",
     "learning_gradient",
     "log_joint",
+    "masks",
     "mix",
     "mnist_generator",
     "mse",
     "predict_memory",
     "reconstruct",
+    "recover",
+    "score_of_latents",
     "semidual_map",
     "short_run",
     "svhn_generator",

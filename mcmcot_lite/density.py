@@ -141,6 +141,15 @@ def images_and_mask(x: Tensor, mask: Tensor | None) -> Tensor | None:
     return visible
 
 
+def given_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """:func:`images_and_mask` where a mask must be given."""
+    visible = images_and_mask(x, mask)
+    if visible is None:
+        remedy = "Pass ones where a pixel is visible and zeros where it is hidden."
+        raise checks.fail("mask", "must be a torch.Tensor", checks.shown(mask), remedy, TypeError)
+    return visible
+
+
 def log_joint(
     g: Network,
     z: Tensor,

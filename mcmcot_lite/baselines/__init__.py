@@ -16,7 +16,8 @@ from mcmcot_lite.baselines.realnvp import RealNVP
 from mcmcot_lite.baselines.sri import SRI
 from mcmcot_lite.baselines.top_down import TopDown
 from mcmcot_lite.baselines.two_stage import TwoStageVAE
-from mcmcot_lite.baselines.vae import VAE, VAEFit, fit_vae
+from mcmcot_lite.baselines.vae import VAE
+from mcmcot_lite.baselines.vae_fit import VAEFit, fit_vae
 
 __all__ = [
     "ABP",

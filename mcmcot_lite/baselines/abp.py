@@ -50,11 +50,16 @@ class Corrected(Model):
         x: Tensor,
         *,
         rng: torch.Generator,
+        mask: Tensor | None = None,
         progress: bool = True,
         callbacks: Sequence[Callback] = (),
     ) -> Fit:
-        """Runs :func:`mcmcot_lite.fit`, keeps the chains, returns its result."""
-        run = fit(self.g, x, self.settings, rng=rng, progress=progress, callbacks=callbacks)
+        """Runs :func:`mcmcot_lite.fit`, keeps the chains, returns its result.
+
+        With a mask (1 where visible) that is Algorithm 3.
+        """
+        st = self.settings
+        run = fit(self.g, x, st, rng=rng, mask=mask, progress=progress, callbacks=callbacks)
         self.z_hat = run.z_hat
         return run
 
@@ -64,11 +69,11 @@ class Corrected(Model):
         pair = x[:1].detach().expand(2, *x.shape[1:])
         checked(self.g, pair.new_zeros(2, self.settings.d), pair, self.settings.sigma, None)
 
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+    def log_joint(self, x: Tensor, z: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log p(x, z) with its constants, (n,), the generator frozen as it is in inference."""
-        was = self.training
+        was, sigma = self.training, self.settings.sigma
         try:
-            return log_joint(self.eval().g, z, x, sigma=self.settings.sigma, constant=True)
+            return log_joint(self.eval().g, z, x, sigma=sigma, mask=mask, constant=True)
         finally:
             self.train(was)
 
@@ -78,7 +83,13 @@ class Corrected(Model):
 
     @torch.no_grad()
     def infer(
-        self, x: Tensor, *, rng: torch.Generator, z0: Tensor | None = None, K: int | None = None
+        self,
+        x: Tensor,
+        *,
+        rng: torch.Generator,
+        z0: Tensor | None = None,
+        K: int | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """A latent for each image, (n, d), by K Langevin steps.
 
@@ -87,8 +98,10 @@ class Corrected(Model):
             rng: draws the noise and, without z0, the start.
             z0: start of the chains, such as ``z_hat`` of the training images; else N(0, I).
             K: steps; else those of the settings.
+            mask: visible pixels (1), Eq. (19); hidden ones are never read.
         """
-        self.check(x)
+        visible = images_and_mask(x, mask)
+        self.check(x if visible is None else torch.where(visible, x, 0.0))
         st = self.settings
         K = st.K if K is None else checks.integer("K", K, 0)
         rng = checks.rng_on(rng, x.device)
@@ -104,6 +117,7 @@ class Corrected(Model):
                 K=K,
                 batch_size=batch,
                 batchnorm=norm,
+                mask=visible,
                 rng=rng,
             ).z
 
@@ -115,10 +129,11 @@ class Corrected(Model):
         rng: torch.Generator | None = None,
         z0: Tensor | None = None,
         K: int | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """G at the inferred latents, of x's shape; draws, so rng must be given."""
         rng = cast("torch.Generator", rng)  # infer refuses None
-        return self.decode(self.infer(x, rng=rng, z0=z0, K=K))
+        return self.decode(self.infer(x, rng=rng, z0=z0, K=K, mask=mask))
 
     @torch.no_grad()
     def sample_prior(self, n: int, *, rng: torch.Generator) -> Tensor:

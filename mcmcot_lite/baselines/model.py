@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.tried import tried
-from mcmcot_lite.density import OVERFLOW
+from mcmcot_lite.density import OVERFLOW, images_and_mask
 from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
@@ -38,6 +38,7 @@ class Model(nn.Module, ABC):
     raised: ClassVar[str] = "objective"  # what the objective is called in messages
     remedy: ClassVar[str] = "Try a smaller lr."  # where training diverges
     trained_by: ClassVar[str] = ""  # a method of its own, where fit_model would train another thing
+    takes_mask: ClassVar[bool] = False  # can learn from incomplete images
     g: nn.Module
 
     @abstractmethod
@@ -47,6 +48,10 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """What training raises, for each image, (n,), without checks; differentiable."""
+
+    def raw_masked_objective(self, x: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
+        """:meth:`raw_objective` of the visible pixels alone, where the model ``takes_mask``."""
+        raise NotImplementedError
 
     @abstractmethod
     def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -96,6 +101,7 @@ def fit_model(
     x: Tensor,
     *,
     rng: torch.Generator,
+    mask: Tensor | None = None,
     epochs: int = 60,
     batch_size: int = 100,
     lr: float = 1e-3,
@@ -110,6 +116,8 @@ def fit_model(
         model: trained in place, then put in evaluation mode.
         x: images, (n, ...), inside ``x_range``.
         rng: shuffles and samples; on x's device.
+        mask: visible pixels (1), the shape of x or of one image, for a model that learns from
+            incomplete images: a VAE. Hidden pixels may hold anything and are never read.
         epochs: passes over x.
         batch_size: images a step, capped at n.
         lr: Adam's rate.
@@ -130,8 +138,15 @@ def fit_model(
     rule = "must be one that fit_model trains"
     checks.require(not own, "model", rule, model.label, remedy)
     check_trainable(model)
+    rule, remedy = "must be left out: the model cannot hide pixels", "Use a VAE, or ABP."
+    checks.require(mask is None or model.takes_mask, "mask", rule, model.label, remedy)
+    visible = images_and_mask(x, mask)
+    if visible is not None:
+        remedy = "1 marks a visible pixel."
+        checks.require(bool(visible.any()), "mask", "must leave a pixel visible", "none", remedy)
+        x = torch.where(visible, x, 0.0)
     model.check(x)
-    check_inside(x, check_range(x_range), None)
+    check_inside(x, check_range(x_range), visible)
     rng = checks.rng_on(rng, x.device)
     epochs = checks.integer("epochs", epochs, 1)
     parts = -(-len(x) // checks.integer("batch_size", batch_size, 1))
@@ -158,7 +173,13 @@ def fit_model(
         for i in torch.tensor_split(order, parts):
             optimiser.zero_grad(set_to_none=True)
             with torch.enable_grad():
-                mean = model.raw_objective(x.detach()[i], rng).mean()
+                seen = x.detach()[i]
+                each = (
+                    model.raw_objective(seen, rng)
+                    if visible is None
+                    else model.raw_masked_objective(seen, visible[i], rng)
+                )
+                mean = each.mean()
                 (-mean).backward()  # pyright: ignore[reportUnknownMemberType]
             optimiser.step()
             total += float(mean.detach()) * len(i) / len(x)

@@ -14,27 +14,28 @@ reparameterisation; the KL term in closed form.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.baselines.encoder import MLPEncoder
-from mcmcot_lite.baselines.model import Model, fit_model
+from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.normals import drawn, kl_to_prior
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
 from mcmcot_lite.frozen import buffers_restored, frozen
 
-__all__ = ["VAE", "MLPEncoder", "VAEFit", "fit_vae"]
+__all__ = ["VAE"]
 
 
 class VAE(Model):
     """A generator with an amortised encoder.
+
+    With a mask the bound is that of the visible pixels, Eq. (15), and the encoder sees zeros in
+    place of the hidden ones (Section 7.8: the loss alone is changed).
 
     Args:
         g: generator, a module, (n, d) to the images' shape.
@@ -43,7 +44,7 @@ class VAE(Model):
         learn_sigma: learn the noise too; sigma is where it starts.
     """
 
-    label, raised = "VAE", "ELBO"
+    label, raised, takes_mask = "VAE", "ELBO", True
 
     def __init__(
         self, g: nn.Module, encoder: nn.Module, *, sigma: float, learn_sigma: bool = False
@@ -61,48 +62,62 @@ class VAE(Model):
         """The pixel noise as it is now."""
         return self._sigma if self.log_sigma is None else float(self.log_sigma.detach().exp())
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Means and log variances of q(z|x), each (n, d), for images x, (n, ...)."""
-        self.check(x)
+        x, _ = self._seen(x, mask)
         with buffers_restored(self):
             return _finite(cast("tuple[Tensor, Tensor]", tried("x", self.encoder, x, BATCH)))
 
-    def elbo(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
+    def elbo(self, x: Tensor, *, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
         """One-sample estimate of the bound for each image, (n,), in nats; unbiased.
 
         Args:
             x: images, (n, ...).
             rng: draws z, on x's device.
+            mask: visible pixels (1); hidden ones are never read.
         """
-        self.check(x)
+        x, visible = self._seen(x, mask)
         rng = checks.rng_on(rng, x.device)
         with buffers_restored(self), checks.restored(rng):
-            return checks.finite("elbo", self.raw_objective(x, rng), OVERFLOW)
+            return checks.finite("elbo", self._bound(x, visible, rng), OVERFLOW)
 
     def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """:meth:`elbo` without checks of x."""
+        return self._bound(x, None, rng)
+
+    def raw_masked_objective(self, x: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
+        """:meth:`elbo` with a mask, without checks; x is 0 where hidden."""
+        return self._bound(x, mask, rng)
+
+    def _bound(self, x: Tensor, visible: Tensor | None, rng: torch.Generator) -> Tensor:
         mean, logvar = cast("tuple[Tensor, Tensor]", tried("x", self.encoder, x, BATCH))
         decoded = cast(Tensor, tried("x", self.g, drawn((mean, logvar), rng), BATCH))
-        squared = (x - decoded).flatten(1).square().sum(1)
+        residual = x - decoded
+        if visible is not None:
+            residual = torch.where(visible, residual, 0.0)
+        squared = residual.flatten(1).square().sum(1)
+        pixels = x[0].numel() if visible is None else visible.flatten(1).sum(1)
         if self.log_sigma is None:
             log_sigma, twice = math.log(self._sigma), 2 * self._sigma**2
         else:
             log_sigma, twice = self.log_sigma, 2 * (2 * self.log_sigma).exp()
-        constant = x[0].numel() * (math.log(2 * math.pi) / 2 + log_sigma)
+        constant = pixels * (math.log(2 * math.pi) / 2 + log_sigma)
         return -squared / twice - constant - kl_to_prior((mean, logvar))
 
     @torch.no_grad()
-    def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
+    def infer(self, x: Tensor, *, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
         """A sample z ~ q(z|x) for each image, (n, d): together, the aggregated posterior."""
-        self.check(x)
+        x, _ = self._seen(x, mask)
         rng = checks.rng_on(rng, x.device)
         with frozen(self), checks.restored(rng):
             return checks.finite("infer", drawn(_finite(self.encoder(x)), rng), OVERFLOW)
 
     @torch.no_grad()
-    def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:
+    def reconstruct(
+        self, x: Tensor, *, rng: torch.Generator | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         """G at the mean of q(z|x), of x's shape; nothing is drawn."""
-        self.check(x)
+        x, _ = self._seen(x, mask)
         with frozen(self):
             return checks.finite("reconstruct", self.g(_finite(self.encoder(x))[0]), OVERFLOW)
 
@@ -129,6 +144,13 @@ class VAE(Model):
         remedy = "The encoder does not tell it: pass d=, the dimension of the latents."
         return checks.integer("d", d, 1, remedy=remedy if d is None else "")
 
+    def _seen(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Checks images; returns them with zeros where hidden, and the mask as bool."""
+        visible = images_and_mask(x, mask)
+        x = x if visible is None else torch.where(visible, x, 0.0)
+        self.check(x)
+        return x, visible
+
     def check(self, x: Tensor) -> None:
         """Refuses images that encoder and generator cannot take, by a trial on two of them."""
         images_and_mask(x, None)
@@ -149,49 +171,3 @@ def _finite(law: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     for name, value in zip(("means", "log variances"), law, strict=True):
         checks.finite(f"encoder's {name}", value.detach(), OVERFLOW)
     return law
-
-
-@dataclass(frozen=True, eq=False)
-class VAEFit:
-    """Result of :func:`fit_vae`: the model, the mean ELBO of each epoch, and wall time."""
-
-    vae: VAE
-    elbo: tuple[float, ...] = field(repr=False)
-    seconds: float
-
-
-def fit_vae(
-    vae: VAE,
-    x: Tensor,
-    *,
-    rng: torch.Generator,
-    epochs: int = 60,
-    batch_size: int = 100,
-    lr: float = 1e-3,
-    betas: tuple[float, float] = (0.9, 0.999),
-    progress: bool = True,
-    callback: Callable[[int, float], None] | None = None,
-    x_range: tuple[float, float] | None = (0.0, 1.0),
-) -> VAEFit:
-    """Trains encoder and generator together: :func:`fit_model`, whose arguments these are.
-
-    Raises:
-        TypeError, ValueError: on bad input, before vae or rng change.
-        FloatingPointError: when the bound or a weight diverges; names the epoch.
-    """
-    if not isinstance(vae, VAE):  # pyright: ignore[reportUnnecessaryIsInstance]
-        remedy = "Pass VAE(g, encoder, sigma=0.3)."
-        raise checks.fail("vae", "must be a VAE", checks.shown(vae), remedy, TypeError)
-    run = fit_model(
-        vae,
-        x,
-        rng=rng,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=lr,
-        betas=betas,
-        progress=progress,
-        callback=callback,
-        x_range=x_range,
-    )
-    return VAEFit(vae, run.objective, run.seconds)

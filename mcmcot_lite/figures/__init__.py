@@ -5,6 +5,7 @@ so play without a kernel. Coordinates are rounded: a page stays light. Colours a
 and Ito with a grey and a violet, told apart by readers with any common colour blindness.
 """
 
+from mcmcot_lite.figures.choosing import Chooser, choose
 from mcmcot_lite.figures.maps import cells, surface
 from mcmcot_lite.figures.moving import play, turn
 from mcmcot_lite.figures.still import clouds, image_grid, prior_circles, scatter, style
@@ -19,7 +20,9 @@ __all__ = [
     "PINK",
     "RED",
     "SKY",
+    "Chooser",
     "cells",
+    "choose",
     "clouds",
     "image_grid",
     "play",

@@ -1,6 +1,6 @@
 """Numbers that judge a model: its latents against the prior, its images, its ranking of images."""
 
-from mcmcot_lite.metrics.images import bootstrap_stderr, frechet_distance, mse
+from mcmcot_lite.metrics.images import bootstrap_stderr, frechet_distance, mse, recovery_error
 from mcmcot_lite.metrics.prior import (
     EnergyTest,
     PriorDistance,
@@ -21,5 +21,6 @@ __all__ = [
     "energy_test",
     "frechet_distance",
     "mse",
+    "recovery_error",
     "sliced_to_prior",
 ]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.density import images_and_mask
+from mcmcot_lite.density import given_mask, images_and_mask
 from mcmcot_lite.transport.gaussian import spectrum
 
-__all__ = ["bootstrap_stderr", "frechet_distance", "mse"]
+__all__ = ["bootstrap_stderr", "frechet_distance", "mse", "recovery_error"]
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -109,3 +109,23 @@ def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
     got = f"{bad} NaN or infinite entries"
     checks.require(bad == 0, "y", "must be finite wherever it is visible", got, remedy)
     return float(error.mean())
+
+
+def recovery_error(x: Tensor, y: Tensor, mask: Tensor) -> float:
+    """Mean absolute difference per hidden pixel: the recovery error of Section 7.8.
+
+    Args:
+        x: images, whole, (n, ...).
+        y: their recoveries, of the shape, dtype and device of x.
+        mask: visible pixels (1), which play no part; the shape of x or of one image.
+
+    Raises:
+        TypeError, ValueError: on bad input, or a mask that hides no pixel.
+    """
+    images_and_mask(x, None)
+    hidden = ~given_mask(x, mask)
+    checks.tensor("y", y, shape=tuple(x.shape), like=x, like_name="x")
+    remedy = "0 marks a hidden pixel."
+    checks.require(bool(hidden.any()), "mask", "must hide a pixel", "none hidden", remedy)
+    error = (x.detach().double() - y.detach().double()).abs()[hidden].mean()
+    return float(checks.finite("recovery_error", error, "Scale the images down."))

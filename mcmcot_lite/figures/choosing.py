@@ -1,0 +1,137 @@
+"""One picture out of many, chosen by menus: plain HTML that needs neither kernel nor network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mcmcot_lite import checks
+from mcmcot_lite.figures import inputs
+
+__all__ = ["Chooser", "choose"]
+
+MOST = 4096  # pictures: a page must stay light
+# The sheet of all pictures is the background of a box that shows one of them.
+SCRIPT = """
+(function () {
+  document.querySelectorAll('[data-choose="%(key)s"]').forEach(function (root) {
+    if (root.dataset.ready) { return; }
+    root.dataset.ready = "1";
+    var menus = Array.from(root.querySelectorAll("select"));
+    var picture = root.querySelector("[data-picture]");
+    function show() {
+      var k = 0;
+      menus.forEach(function (m) { k = k * m.options.length + m.selectedIndex; });
+      var column = k %% %(columns)d, row = Math.floor(k / %(columns)d);
+      picture.style.backgroundPosition =
+        (100 * column / Math.max(1, %(columns)d - 1)) + "%% " +
+        (100 * row / Math.max(1, %(rows)d - 1)) + "%%";
+    }
+    menus.forEach(function (m) { m.addEventListener("change", show); });
+    show();
+  });
+})();
+"""
+
+
+class Chooser:
+    """What :func:`choose` returns: HTML that a notebook and the book's pages show as they are.
+
+    Attributes:
+        html: the figure.
+        alt: what a reader who cannot see it should know.
+    """
+
+    def __init__(self, html: str, alt: str) -> None:
+        self.html, self.alt = html, alt
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"Chooser({self.alt!r})"
+
+
+def choose(
+    images: Tensor, choices: Mapping[str, Sequence[str]], *, alt: str, width: int = 420
+) -> Chooser:
+    """Shows one of many images; a menu for each axis of ``images`` chooses which.
+
+    Args:
+        images: (a, b, ..., c, h, w): an axis for each menu, then an image of c = 1 or 3 channels,
+            shown clipped to [0, 1].
+        choices: title of a menu -> its entries, as many as that axis is long, in the axes' order.
+        alt: what a reader who cannot see the figure should know.
+        width: of the picture, in pixels; narrower where the page is.
+
+    Returns:
+        :class:`Chooser`. Its pictures are one PNG inside it.
+
+    Raises:
+        TypeError, ValueError: on bad input.
+    """
+    checks.tensor("images", images)
+    named = inputs.frames("choices", choices, "entries")
+    entries = {key: inputs.strings(f"choices[{key!r}]", value) for key, value in named.items()}
+    sizes = tuple(len(value) for value in entries.values())
+    rule = f"must have an axis for each of the {len(sizes)} menus, then (c, h, w)"
+    fits = images.ndim == len(sizes) + 3 and images.shape[-3] in (1, 3)
+    got, remedy = f"shape {tuple(images.shape)}", "Reshape it, or name another menu."
+    checks.require(fits, "images", rule, got, remedy)
+    for (key, value), n in zip(entries.items(), images.shape, strict=False):
+        rule, remedy = f"must have {n} entries, as images has", "Name each of them."
+        checks.require(len(value) == n, f"choices[{key!r}]", rule, len(value), remedy)
+    inputs.text("alt", alt)
+    width = checks.integer("width", width, 10, maximum=10_000)
+    flat = images.detach().cpu().clamp(0, 1).flatten(0, len(sizes) - 1)
+    rule, remedy = f"must hold at most {MOST} pictures", "Leave some out."
+    checks.require(len(flat) <= MOST, "images", rule, len(flat), remedy)
+    columns = sizes[-1]
+    sheet, (h, w) = _sheet(flat, columns), flat.shape[-2:]
+    key = hashlib.sha256(sheet.encode() + alt.encode()).hexdigest()[:12]
+    values = {"key": key, "columns": columns, "rows": len(flat) // columns}
+    quoted = html.escape(alt, quote=True)
+    menus = "".join(_menu(name, value) for name, value in entries.items())
+    background = (
+        f"background-image:url(data:image/png;base64,{sheet});"
+        f"background-size:{100 * columns}% {100 * values['rows']}%;background-position:0% 0%;"
+    )
+    box = (
+        f"width:100%;max-width:{width}px;aspect-ratio:{w}/{h};image-rendering:pixelated;"
+        "border:1px solid #888;"
+    )
+    body = (
+        f'<div data-choose="{key}" role="group" aria-label="{quoted}">'
+        f'<div style="margin-bottom:0.5em">{menus}</div>'
+        f'<div data-picture role="img" aria-label="{quoted}" style="{box}{background}"></div>'
+        "<noscript><p>The menus need JavaScript: the first picture is shown.</p></noscript>"
+        f"<script>{SCRIPT % values}</script></div>"
+    )
+    return Chooser(body, alt)
+
+
+def _menu(name: str, entries: Sequence[str]) -> str:
+    options = "".join(f"<option>{html.escape(entry)}</option>" for entry in entries)
+    return (
+        f'<label style="margin-right:1em">{html.escape(name)} '
+        f'<select style="font:inherit">{options}</select></label>'
+    )
+
+
+def _sheet(flat: Tensor, columns: int) -> str:
+    """All pictures side by side, row by row, as a PNG in base 64."""
+    n, c, h, w = flat.shape
+    rows = n // columns
+    grid = flat.view(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, -1, c)
+    pixels: Any = (255 * grid).round().to(torch.uint8).numpy()
+    with io.BytesIO() as file:
+        Image.fromarray(pixels[:, :, 0] if c == 1 else pixels).save(file, "PNG", optimize=True)
+        return base64.b64encode(file.getvalue()).decode()

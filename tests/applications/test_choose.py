@@ -1,0 +1,67 @@
+"""Menus over pictures: every picture is in the sheet at the place that the script computes."""
+
+import base64
+import io
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from helpers import seeded
+from PIL import Image
+
+from mcmcot_lite import figures
+
+
+def sheet(figure):
+    data = re.search(r"base64,([^)]+)\)", figure.html).group(1)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_sheet_holds_every_picture_in_its_place(channels):
+    x = torch.rand(3, 2, 5, channels, 4, 6, generator=seeded())
+    menus = {"image": ["a", "b", "c"], "mask": ["<1>", "2"], "draw": list("12345")}
+    figure = figures.choose(x, menus, alt='Says "what" to see.')
+    found = sheet(figure)
+    if channels == 1:
+        found = found[:, :, None]
+    assert found.shape == (6 * 4, 5 * 6, channels)
+    for i, j, k in np.ndindex(3, 2, 5):
+        row = i * 2 + j  # the last menu runs along a row
+        part = found[4 * row : 4 * row + 4, 6 * k : 6 * k + 6]
+        want = (255 * x[i, j, k]).round().permute(1, 2, 0).numpy()
+        assert np.array_equal(part, want)
+    assert figure.html.count("<select") == 3
+    assert figure.html.count("<option>") == 10
+    assert "&lt;1&gt;" in figure.html
+    assert 'aria-label="Says &quot;what&quot; to see."' in figure.html
+    assert "http" not in figure.html
+    assert figure._repr_html_() == figure.html
+    assert repr(figure).startswith("Chooser('Says")
+
+
+def test_values_outside_are_clipped():
+    figure = figures.choose(torch.tensor([[[[-3.0, 7.0]]]]), {"one": ["a"]}, alt="x")
+    assert sheet(figure).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize(
+    ("images", "choices", "more", "kind", "says"),
+    [
+        (torch.zeros(2, 1, 3, 3), {}, {}, ValueError, "choices must hold"),
+        (torch.zeros(2, 1, 3, 3), ["a"], {}, TypeError, "choices must be a mapping"),
+        (torch.zeros(2, 1, 3, 3), {"a": "xy"}, {}, TypeError, "must be a sequence of strings"),
+        (torch.zeros(2, 1, 3, 3), {"a": ["x"]}, {}, ValueError, "must have 2 entries"),
+        (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2, "b": ["y"]}, {}, ValueError, "images must have"),
+        (torch.zeros(2, 2, 3, 3), {"a": ["x"] * 2}, {}, ValueError, "images must have"),
+        (torch.zeros(2, 1, 3, 3) + math.nan, {"a": ["x"] * 2}, {}, ValueError, "finite"),
+        (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"alt": ""}, ValueError, "alt must not"),
+        (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"width": 0}, ValueError, "width must"),
+        (torch.zeros(5000, 1, 1, 1), {"a": ["x"] * 5000}, {}, ValueError, "at most 4096"),
+    ],
+)
+def test_bad_input_is_named(images, choices, more, kind, says):
+    with pytest.raises(kind, match=says):
+        figures.choose(images, choices, **({"alt": "x"} | more))
