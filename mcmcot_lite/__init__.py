@@ -9,7 +9,8 @@
 
 Layers, each importing only from those above it: checks; frozen, density, generators, masks, data,
 transport; linear, fills; factor_analysis; langevin, incomplete; anomaly, inpainting; short_run,
-settings; schedules; train; baselines, metrics, features; figures; widgets. Plotting, features and data are loaded when first used.
+settings; schedules; train; baselines, metrics, features; figures; widgets. Plotting, features and
+data are loaded when first used.
 """
 
 from importlib import import_module
