@@ -14,6 +14,7 @@ from benchmarks import machine as measured_on
 __all__ = ["RESULTS", "made", "machine", "read", "set_aside", "where", "write"]
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "experiments"
+HEAD = {"title", "budget", "settings", "made", "rows"}  # what a page needs of a file
 PACKAGES = ("torch", "numpy", "scipy", "pot", "normflows")
 
 
@@ -47,10 +48,18 @@ def write(path: Path, record: dict[str, Any]) -> None:
 
 
 def set_aside(path: Path) -> None:
-    """Keeps a file that is about to be made anew; the oldest one, where several runs are begun."""
+    """Keeps a file that is about to be made anew: unless one is kept that holds more rows."""
     old = path.with_suffix(".old.json")
-    if path.exists() and not old.exists():
+    if path.exists() and _rows(path) >= _rows(old):
         path.replace(old)
+
+
+def _rows(path: Path) -> int:
+    """How many a file holds; none where it is not there or cannot be read."""
+    try:
+        return len(json.loads(path.read_text())["rows"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]:
@@ -65,6 +74,7 @@ def read(name: str, size: str = "cpu", folder: Path = RESULTS) -> dict[str, Any]
         ) from None
     except json.JSONDecodeError:
         held = None
-    if not (isinstance(held, dict) and isinstance(held.get("rows"), list)):
+    whole = isinstance(held, dict) and held.keys() >= HEAD and isinstance(held["rows"], list)
+    if not (whole and held["rows"]):
         raise ValueError(f"{path} is no record of an experiment; move it away, or make it again.")
     return held

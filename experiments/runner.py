@@ -106,8 +106,9 @@ def run(
 ) -> Iterator[dict[str, Any]]:
     """Yields rows as they are done; the file is whole after each.
 
-    With ``only``, rows of other cases stay; with ``resume``, all that are there. With neither, a
-    file that is there goes to .old.json, if there is none, when the first row is done.
+    With ``only``, rows of other cases stay, and each of these until its successor is done; with
+    ``resume``, all that are there. With neither, a file that is there goes to .old.json when the
+    first row is done, unless the one kept there holds more rows.
 
     Raises:
         ValueError: the rows to keep were made with other settings, versions or another device.
@@ -122,12 +123,12 @@ def run(
         done = [(row["case"], row["seed"]) for row in rows]
         if resume:
             todo = [job for job in todo if job not in done]
-        rows = [row for row in rows if (row["case"], row["seed"]) not in todo]
     order = load(name).cases(budget)
 
     def kept(row: dict[str, Any]) -> dict[str, Any]:
         if not (rows or resume or only):
             record.set_aside(path)
+        rows[:] = [r for r in rows if (r["case"], r["seed"]) != (row["case"], row["seed"])]
         rows.append(row)
         rows.sort(key=lambda row: (row["seed"], order.index(row["case"])))
         record.write(path, head(name, size, device) | {"rows": rows})
