@@ -423,6 +423,10 @@ def test_budgets_of_larger_images(name, size):
     names = [case["method"] for case in runner.wanted(name, size, {})]
     assert {"VAE", "RAE", "ABP", "MCMC-OT"} <= set(names)
     assert (len(names) == len(METHODS)) == (size == "gpu")
+    own = [runner.changed(name, case, budget) for case in runner.wanted(name, size, {})]
+    weights = [row.get("alpha") for row, method in zip(own, names, strict=True)
+               if method == "MCMC-OT"]  # fmt: skip
+    assert weights == [0.3 if size == "gpu" else None]  # Section 7.1; else the tables' own
     if size == "gpu":
         assert budget.d == settings(budget).d == 64
 
