@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ from mcmcot_lite.baselines import (
     fit_model,
 )
 
-__all__ = ["JUDGED", "METHODS", "Trained", "changes", "corrected", "train"]
+__all__ = ["JUDGED", "METHODS", "Trained", "changes", "corrected", "learning", "train"]
 
 COLD = 0.1  # step of runs that start at the prior each time: LEBM's own; 0.03 would go nowhere
 JUDGED = 100  # Langevin steps, without a correction, between a run's end and its measurement
@@ -131,6 +132,17 @@ def changes(name: str) -> dict[str, float]:
     return own.get(name, {})
 
 
+def learning(st: Settings) -> dict[str, Any]:
+    """What fit_model takes for as many Adam steps as Algorithm 1 makes with these settings."""
+    return {
+        "epochs": st.iterations * st.L2,
+        "batch_size": st.batch_size,
+        "lr": st.lr,
+        "betas": st.betas,
+        "progress": False,
+    }
+
+
 def train(name: str, task: Task, d: int, seed: int) -> Trained:
     """Builds and trains a method."""
     rng = torch.Generator().manual_seed(seed)
@@ -139,13 +151,11 @@ def train(name: str, task: Task, d: int, seed: int) -> Trained:
     begin = time.perf_counter()
     if isinstance(model, Corrected):
         return _judged(model, task, rng)
-    st = settings(task.size, d=d)
-    epochs = st.iterations * st.L2
-    learning = {"batch_size": st.batch_size, "lr": st.lr, "betas": st.betas, "progress": False}
-    fit_model(model, task.x, rng=rng, epochs=epochs, **learning)
+    how = learning(settings(task.size, d=d))
+    fit_model(model, task.x, rng=rng, **how)
     if isinstance(model, TwoStageVAE):
         model.stage = 2
-        fit_model(model, task.x, rng=rng, epochs=epochs, **learning)
+        fit_model(model, task.x, rng=rng, **how)
     if isinstance(model, RAE):
         model.fit_density(task.x, seed=seed)
     seconds = time.perf_counter() - begin

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from experiments.methods import METHODS
+from experiments.methods import METHODS, learning
 from experiments.sizes import Size, settings
 from experiments.task import Task
 from mcmcot_lite import Score, data, infer, score_of_latents
@@ -59,7 +59,7 @@ class Digits(Task):
         self.odd = (test.y == digit)[: size.held]
 
 
-def scores(model: Model, x: Tensor, rng: torch.Generator, size: Size) -> dict[str, Score]:
+def scores(model: Model, x: Tensor, rng: torch.Generator) -> dict[str, Score]:
     """By name: where chains score, the number of their steps."""
     if isinstance(model, VAE):
         mean, _ = model.encode(x)
@@ -91,14 +91,12 @@ def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
         model.settings = st
         model.train_by(task.x, rng=rng, progress=False)
     else:
-        epochs = st.iterations * st.L2
-        how = {"batch_size": st.batch_size, "lr": st.lr, "betas": st.betas, "progress": False}
-        fit_model(model, task.x, rng=rng, epochs=epochs, **how)
+        fit_model(model, task.x, rng=rng, **learning(st))
     found: dict[str, Any] = {"seconds": time.perf_counter() - begin}
     found["share"] = float(task.odd.double().mean())  # what chance would give
     areas: dict[str, list[float]] = {}
     for repeat in range(REPEATS):
-        by_name = scores(model, task.test, task.rng(30_000 + 100 * seed + repeat), size)
+        by_name = scores(model, task.test, task.rng(30_000 + 100 * seed + repeat))
         for name, score in by_name.items():
             for part in ("total", "reconstruction", "prior"):
                 area = auprc(getattr(score, part).double(), task.odd)

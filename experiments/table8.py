@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from experiments import methods
-from experiments.methods import JUDGED, METHODS
+from experiments.methods import JUDGED, METHODS, learning
 from experiments.sizes import Size, settings
 from experiments.task import Task
 from mcmcot_lite import fills, masks, mse, recover
@@ -78,9 +78,7 @@ def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
         z = model.infer(x, rng=rng, z0=fit.z_hat, K=JUDGED, mask=mask)
         y = recover(model.g, z, x, mask, batch_size=st.batch_size)
     else:
-        epochs = st.iterations * st.L2
-        how = {"batch_size": st.batch_size, "lr": st.lr, "betas": st.betas, "progress": False}
-        fit_model(model, x, mask=mask, rng=rng, epochs=epochs, **how)
+        fit_model(model, x, mask=mask, rng=rng, **learning(st))
         seconds = time.perf_counter() - begin
         y = torch.where(mask, x, model.reconstruct(x, mask=mask))
     simple = {"mean": fills.fill_mean(x, mask), "pixel": fills.fill_nearest_pixel(x, mask)}

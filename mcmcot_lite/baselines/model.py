@@ -25,7 +25,7 @@ from mcmcot_lite.frozen import batch_norms, frozen
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 
-__all__ = ["Model", "ModelFit", "fit_model"]
+__all__ = ["Masked", "Model", "ModelFit", "fit_model"]
 
 
 class Model(nn.Module, ABC):
@@ -38,7 +38,6 @@ class Model(nn.Module, ABC):
     raised: ClassVar[str] = "objective"  # what the objective is called in messages
     remedy: ClassVar[str] = "Try a smaller lr."  # where training diverges
     trained_by: ClassVar[str] = ""  # a method of its own, where fit_model would train another thing
-    takes_mask: ClassVar[bool] = False  # can learn from incomplete images
     g: nn.Module
 
     @abstractmethod
@@ -48,10 +47,6 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """What training raises, for each image, (n,), without checks; differentiable."""
-
-    def raw_masked_objective(self, x: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
-        """:meth:`raw_objective` of the visible pixels alone, where the model ``takes_mask``."""
-        raise NotImplementedError
 
     @abstractmethod
     def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
@@ -84,6 +79,14 @@ class Model(nn.Module, ABC):
     def groups(self, lr: float) -> list[dict[str, Any]]:
         """The parameters and their rates, as an optimiser takes them."""
         return [{"params": list(self.parameters()), "lr": lr}]
+
+
+class Masked(Model):
+    """A baseline that can learn from incomplete images."""
+
+    @abstractmethod
+    def raw_objective(self, x: Tensor, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
+        """The objective of the visible pixels alone; x is 0 where the mask hides it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,8 @@ def fit_model(
     checks.require(not own, "model", rule, model.label, remedy)
     check_trainable(model)
     rule, remedy = "must be left out: the model cannot hide pixels", "Use a VAE, or ABP."
-    checks.require(mask is None or model.takes_mask, "mask", rule, model.label, remedy)
+    takes_mask = isinstance(model, Masked)
+    checks.require(mask is None or takes_mask, "mask", rule, model.label, remedy)
     visible = images_and_mask(x, mask)
     if visible is not None:
         remedy = "1 marks a visible pixel."
@@ -174,12 +178,10 @@ def fit_model(
             optimiser.zero_grad(set_to_none=True)
             with torch.enable_grad():
                 seen = x.detach()[i]
-                each = (
-                    model.raw_objective(seen, rng)
-                    if visible is None
-                    else model.raw_masked_objective(seen, visible[i], rng)
-                )
-                mean = each.mean()
+                if visible is None:
+                    mean = model.raw_objective(seen, rng).mean()
+                else:
+                    mean = cast(Masked, model).raw_objective(seen, rng, visible[i]).mean()
                 (-mean).backward()  # pyright: ignore[reportUnknownMemberType]
             optimiser.step()
             total += float(mean.detach()) * len(i) / len(x)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.baselines.model import Model
+from mcmcot_lite.baselines.model import Masked
 from mcmcot_lite.baselines.normals import drawn, kl_to_prior
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal
@@ -31,7 +31,7 @@ from mcmcot_lite.frozen import buffers_restored, frozen
 __all__ = ["VAE"]
 
 
-class VAE(Model):
+class VAE(Masked):
     """A generator with an amortised encoder.
 
     With a mask the bound is that of the visible pixels, Eq. (15), and the encoder sees zeros in
@@ -44,7 +44,7 @@ class VAE(Model):
         learn_sigma: learn the noise too; sigma is where it starts.
     """
 
-    label, raised, takes_mask = "VAE", "ELBO", True
+    label, raised = "VAE", "ELBO"
 
     def __init__(
         self, g: nn.Module, encoder: nn.Module, *, sigma: float, learn_sigma: bool = False
@@ -79,24 +79,17 @@ class VAE(Model):
         x, visible = self._seen(x, mask)
         rng = checks.rng_on(rng, x.device)
         with buffers_restored(self), checks.restored(rng):
-            return checks.finite("elbo", self._bound(x, visible, rng), OVERFLOW)
+            return checks.finite("elbo", self.raw_objective(x, rng, visible), OVERFLOW)
 
-    def raw_objective(self, x: Tensor, rng: torch.Generator) -> Tensor:
-        """:meth:`elbo` without checks of x."""
-        return self._bound(x, None, rng)
-
-    def raw_masked_objective(self, x: Tensor, mask: Tensor, rng: torch.Generator) -> Tensor:
-        """:meth:`elbo` with a mask, without checks; x is 0 where hidden."""
-        return self._bound(x, mask, rng)
-
-    def _bound(self, x: Tensor, visible: Tensor | None, rng: torch.Generator) -> Tensor:
+    def raw_objective(self, x: Tensor, rng: torch.Generator, mask: Tensor | None = None) -> Tensor:
+        """:meth:`elbo` without checks; x is 0 where the mask, bool of its shape, hides it."""
         mean, logvar = cast("tuple[Tensor, Tensor]", tried("x", self.encoder, x, BATCH))
         decoded = cast(Tensor, tried("x", self.g, drawn((mean, logvar), rng), BATCH))
         residual = x - decoded
-        if visible is not None:
-            residual = torch.where(visible, residual, 0.0)
+        if mask is not None:
+            residual = torch.where(mask, residual, 0.0)
         squared = residual.flatten(1).square().sum(1)
-        pixels = x[0].numel() if visible is None else visible.flatten(1).sum(1)
+        pixels = x[0].numel() if mask is None else mask.flatten(1).sum(1)
         if self.log_sigma is None:
             log_sigma, twice = math.log(self._sigma), 2 * self._sigma**2
         else:
