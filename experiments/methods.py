@@ -163,10 +163,10 @@ def train(name: str, task: Task, d: int, seed: int) -> Trained:
     return Trained(model, z, model.reconstruct(task.x, rng=rng), seconds)
 
 
-def corrected(task: Task, st: Settings, seed: int) -> Trained:
+def corrected(task: Task, st: Settings, seed: int, output: str = "unit") -> Trained:
     """Builds and trains Algorithm 1 with these settings, as :func:`train` does with its own."""
     rng = torch.Generator().manual_seed(seed)
-    model = Corrected(task.generator(st.d, rng), st)
+    model = Corrected(task.generator(st.d, rng, output), st)
     return _judged(model, task, task.placed(model, rng, seed))
 
 

@@ -31,10 +31,11 @@ ALL_OF_IT = Script(NOISE_RELEASED, decay=0.8, at_targets=True, cells=True, first
 
 @dataclass(frozen=True)
 class Reading:
-    """Changes of the settings, and of the script's switches where its loop is run."""
+    """Changes of the settings, the script's switches where its loop is run, and g's last layer."""
 
     changes: dict[str, Any] = field(default_factory=dict[str, Any])
     script: Script | None = None
+    output: str = "unit"
 
 
 READINGS = {
@@ -63,6 +64,7 @@ READINGS = {
     # tanh(a) = 2 sigmoid(2a) - 1: images in [-1, 1] with sigma = 0.3 are images in [0, 1] with half
     # of it, and a last layer of half the weights.
     "images in [-1, 1]": Reading({"sigma": 0.15}),
+    "Tanh, images in [0, 1]": Reading(output="tanh"),
 }
 
 
@@ -79,14 +81,17 @@ def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
         passes = st.L * st.L2 + st.L
         outer = max(2, round(st.iterations * st.L2 / passes))
         found |= {"iterations": outer, "regression": st.L}
+    if reading.output != "unit":
+        found["output"] = reading.output
     return found | ({"script": asdict(reading.script)} if reading.script is not None else {})
 
 
 def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
     """Trains and measures one."""
     reading, told = READINGS[case["reading"]], changes(case, size)
-    told.pop("script", None)
+    for key in ("script", "output"):
+        told.pop(key, None)
     task, st = Task("mnist", size), settings(size, **told)
     if reading.script is not None:
         return measure(trained(task, st, reading.script, seed), task, seed)
-    return measure(corrected(task, st, seed), task, seed)
+    return measure(corrected(task, st, seed, reading.output), task, seed)

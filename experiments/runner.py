@@ -28,6 +28,7 @@ EXPERIMENTS = (
     "table2",
     "table2_fashion",
     "table2_celeba",
+    "table2_celeba_step",
     "table2_svhn",
     "table4",
     "table4_step",
@@ -42,6 +43,7 @@ EXPERIMENTS = (
     "table8",
     "table8_step",
     "longer",
+    "real",
 )
 Case = dict[str, Any]
 

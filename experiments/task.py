@@ -61,8 +61,13 @@ class Task:
         return self._images[0][: self.size.n].to(self.size.device)
 
     @property
+    def all_held(self) -> Tensor:
+        """All images that no model has seen."""
+        return self._images[1].to(self.size.device)
+
+    @property
     def held(self) -> Tensor:
-        """Images that no model has seen."""
+        """The first of them: those that are measured against."""
         return self._images[1][: self.size.held].to(self.size.device)
 
     @property
@@ -90,6 +95,6 @@ class Task:
         model.to(self.size.device)
         return self.rng(seed)
 
-    def generator(self, d: int, rng: torch.Generator) -> Table1:
+    def generator(self, d: int, rng: torch.Generator, output: str = "unit") -> Table1:
         """The network of Table 1, at this size."""
-        return MAKERS[self.name](d, width=self.size.width, rng=rng)
+        return MAKERS[self.name](d, width=self.size.width, output=output, rng=rng)
