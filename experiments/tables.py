@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from scipy import stats
 
 from experiments import record
+from experiments.runner import wanted
 
 __all__ = ["Grid", "Paired", "Table", "paper"]
 
@@ -83,7 +84,7 @@ class Table:
 
     Raises:
         FileNotFoundError: there is none; says which command makes it.
-        ValueError: a case lacks a seed that others have.
+        ValueError: a case of the experiment has no row, or lacks a seed that others have.
     """
 
     def __init__(self, name: str, size: str = "cpu", folder: Path = record.RESULTS) -> None:
@@ -96,7 +97,7 @@ class Table:
                 numbers |= _beyond(numbers)
         self.seeds = sorted({row["seed"] for row in self.rows})
         there = [(row["case"], row["seed"]) for row in self.rows]
-        cases = [case for i, (case, _) in enumerate(there) if case not in [c for c, _ in there[:i]]]
+        cases = wanted(name, size, {})
         lost = [f"{case} seed {k}" for k in self.seeds for case in cases if (case, k) not in there]
         if lost:
             again = f"python -m experiments {name} --size {size} --seeds {self.seeds[-1] + 1}"

@@ -8,12 +8,14 @@ import math
 import pytest
 from scipy import stats
 
-from experiments import record
+from experiments import record, table5
 from experiments.tables import Grid, Table, paper
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    pairs = [(1.0, "a"), (1.0, "b"), (2.0, "a"), (2.0, "b"), (3.0, "a"), (4.0, "a")]
+    monkeypatch.setattr(table5, "cases", lambda size: [{"s": s, "m": m} for s, m in pairs])
     rows = [
         {
             "case": {"s": s, "m": m},
@@ -110,6 +112,14 @@ def test_a_missing_row_is_named(folder):
         r"lacks \{'s': 1.0, 'm': 'b'\} seed 2; run python -m experiments table5 .*--seeds 3 --res"
     )
     with pytest.raises(ValueError, match=words):
+        Table("table5", folder=folder)
+
+
+def test_a_case_without_any_row_is_named(folder, monkeypatch):
+    cases = [*table5.cases(None), {"s": 5.0, "m": "a"}]
+    monkeypatch.setattr(table5, "cases", lambda size: cases)
+    lost = "; ".join(rf"\{{'s': 5.0, 'm': 'a'\}} seed {k}" for k in range(3))
+    with pytest.raises(ValueError, match=f"lacks {lost}; run"):
         Table("table5", folder=folder)
 
 
