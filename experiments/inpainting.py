@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from experiments.methods import METHODS, corrected, learning
+from experiments.pictures import packed
 from experiments.sizes import Size, settings
 from experiments.task import Task
 from mcmcot_lite import fills, inpaint, masks, mse
@@ -23,6 +24,7 @@ TITLE = "Inpainting of new images (Section 7.4)"
 STEP = 0.1  # of all chains, in training and after
 STEPS = 200  # of a completion: it starts at the prior, where an iteration of training goes on
 COMPLETIONS = 6
+SHOWN = 6  # images that the page shows, of the first seed
 CHAINS = {"ABP": 0.0, "MCMC-OT": 0.5}
 
 
@@ -71,4 +73,7 @@ def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
             "mean of them": mse(x, done.images.mean(0), ~mask),
             "diversity": float(done.diversity.mean()),
         } | {name: mse(x, y, ~mask) for name, y in filled(x, mask, task.x).items()}
+        if seed == 0 and case["method"] == "MCMC-OT":
+            views = [x, torch.where(mask, x, 0.5), *done.images, done.images.mean(0)]
+            found[kind]["views"] = packed(torch.stack([view[:SHOWN] for view in views]))
     return found

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from experiments import methods
 from experiments.methods import JUDGED, METHODS, learning
+from experiments.pictures import packed
 from experiments.sizes import Size, settings
 from experiments.task import Task
 from mcmcot_lite import fills, masks, mse, recover
@@ -25,6 +26,7 @@ TITLE = "Table 8: recovery of hidden pixels, learned from incomplete images"
 SIDES, SHARES, OF = (15, 20, 25, 30, 35, 40, 45), (50, 60, 70, 75, 80, 85, 90), 64
 LEVELS = [("square", side) for side in SIDES] + [("salt", share) for share in SHARES]
 NAMES = ("VAE", "ABP", "MCMC-OT")
+SHOWN = 4  # images of each run of the first seed, for the page
 STEP = 0.1  # of the chains: with 0.03 they have hardly moved by the end of a run of this length
 
 
@@ -89,4 +91,9 @@ def run(case: dict[str, Any], size: Size, seed: int) -> dict[str, Any]:
     if case["mask"] == "square" and case["level"] == 20 and seed == 0:  # Figure 10
         keys = ("k", "mse", "ot_cost")
         found["history"] = [{k: row[k] for k in keys if k in row} for row in history]
+    if seed == 0:
+        found["recovered"] = packed(y[:SHOWN])
+        if case["method"] == NAMES[0]:
+            found["shown"] = packed(torch.where(mask, x, 0.5)[:SHOWN])
+            found["whole"] = packed(x[:SHOWN])
     return found
