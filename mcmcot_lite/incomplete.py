@@ -8,7 +8,7 @@ Image i shows the pixels v of its mask. With x = mu + Theta z + sigma e, what it
 
 So inference, likelihood and the completion mu + Theta m_i are exact, and EM finds the maximum of
 the likelihood of all visible pixels, Eq. (15): probabilistic PCA with missing values (Tipping and
-Bishop, 1999, appendix; Ilin and Raiko, 2010). Algorithm 3 on a linear generator is held against it.
+Bishop, 1999; Ilin and Raiko, 2010). Algorithm 3 on a linear generator is held against it.
 """
 
 from __future__ import annotations

@@ -106,11 +106,11 @@ def choose(
     )
     box = (
         f"width:100%;max-width:{width}px;aspect-ratio:{w}/{h};image-rendering:pixelated;"
-        "border:1px solid #888;"
+        "border:1px solid #888;margin:0 auto;"
     )
     body = (
         f'<div data-choose="{key}" role="group" aria-label="{quoted}">'
-        f'<div style="margin-bottom:0.5em">{menus}</div>'
+        f'<div style="margin-bottom:0.5em;text-align:center">{menus}</div>'
         f'<div data-picture role="img" aria-label="{quoted}" style="{box}{background}"></div>'
         "<noscript><p>The menus need JavaScript: the first picture is shown.</p></noscript>"
         f"<script>{SCRIPT % values}</script></div>"
