@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from experiments import table2_celeba
 from experiments.methods import METHODS, corrected, learning
 from experiments.pictures import packed
 from experiments.sizes import Size, settings
@@ -25,7 +26,12 @@ STEP = 0.1  # of all chains, in training and after
 STEPS = 200  # of a completion: it starts at the prior, where an iteration of training goes on
 COMPLETIONS = 6
 SHOWN = 6  # images that the page shows, of the first seed
-CHAINS = {"ABP": 0.0, "MCMC-OT": 0.5}
+CHAINS = ("ABP", "MCMC-OT")
+
+
+def budget(size: Size) -> Size:
+    """At the full width faces, as many as Table 2 learns from."""
+    return table2_celeba.budget(size) if size.width >= 1 else size
 
 
 def cases(size: Size) -> list[dict[str, Any]]:
@@ -35,8 +41,10 @@ def cases(size: Size) -> list[dict[str, Any]]:
 
 
 def changes(case: dict[str, Any], size: Size) -> dict[str, Any]:
-    """Of the settings."""
-    return {"s": STEP} | ({"alpha": 0.0} if case["method"] == "ABP" else {})
+    """Of the settings; the weight that of Table 2's images."""
+    if case["method"] == "ABP":
+        return {"s": STEP, "alpha": 0.0}
+    return {"s": STEP} | (table2_celeba.changes(case, size) if size.width >= 1 else {})
 
 
 def filled(x: Tensor, mask: Tensor, train: Tensor) -> dict[str, Tensor]:

@@ -409,6 +409,27 @@ def test_faces_with_a_longer_step_are_those_of_the_table(size):
     assert corrected == {"s": 0.1} | runner.changed("table2_celeba", ours, budget)
 
 
+def test_faces_of_the_applications_at_full_size():
+    """Those that there are, with Section 7.1's weight; Table 8 learns from all 10,000."""
+    for name, n in (("inpainting", 8000), ("table8", 10_000)):
+        budget = runner.budget_of(name, "gpu")
+        assert (budget.n, budget.d) == (n, 64)
+        for case in runner.wanted(name, "gpu", {}):
+            assert case["dataset"] == "celeba"
+            want = {"ABP": 0.0, "MCMC-OT": 0.3}.get(case["method"])
+            assert runner.changed(name, case, budget).get("alpha") == want
+
+
+def test_table8_learns_from_every_face(monkeypatch):
+    """Also from those that other tables hold out."""
+    table8, seen = runner.load("table8"), []
+    monkeypatch.setattr(table8, "hidden_by", lambda case, x, seed: seen.append(len(x)) or 1 / 0)
+    case = {"dataset": "celeba", "mask": "salt", "level": 50, "method": "ABP"}
+    with pytest.raises(ZeroDivisionError):
+        table8.run(case, replace(TINY, n=200), 0)
+    assert seen == [160]  # 80 of them held out elsewhere
+
+
 def test_real_images_are_held_against_others(tmp_path):
     """Halves without a common image, as many as a distance of the tables has."""
     size = replace(TINY, held=30)
