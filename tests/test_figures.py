@@ -223,6 +223,8 @@ def test_image_grid_places_and_clips():
     assert all(a.min() >= 0 and a.max() <= 1 for a in shown)
     colour = figures.image_grid(torch.rand(2, 3, 4, 4), columns=2)
     assert colour.axes[0].images[0].get_array().shape == (4, 4, 3)
+    headed = figures.image_grid(x, columns=2, heads=["left", ""])
+    assert [ax.get_title() for ax in headed.axes] == ["left", "", "", "", "", ""]
     with pytest.raises(ValueError, match="x must have 4 axes"):
         figures.image_grid(x[0])
     with pytest.raises(ValueError, match="columns"):
@@ -234,6 +236,8 @@ def test_image_grid_places_and_clips():
         figures.image_grid(torch.rand(2, 2, 4, 4))
     with pytest.raises(ValueError, match="width"):
         figures.image_grid(x, columns=2, titles=["a", "b", "c"], width=0.5)
+    with pytest.raises(ValueError, match="heads must hold one head for each of the 2 columns"):
+        figures.image_grid(x, columns=2, heads=["a"])
     assert plt.get_fignums() == before  # a refused call leaves no empty figure behind
 
 

@@ -44,15 +44,20 @@ def style() -> None:
 
 
 def image_grid(
-    x: Tensor, columns: int = 10, titles: Sequence[str] | None = None, width: float = 6.4
+    x: Tensor,
+    columns: int = 10,
+    titles: Sequence[str] | None = None,
+    width: float = 6.4,
+    heads: Sequence[str] | None = None,
 ) -> Any:
-    """Images in a grid, row by row; one row title for each row if given.
+    """Images in a grid, row by row; a title for each row and a head for each column if given.
 
     Args:
         x: images (n, 1 or 3, h, w), shown clipped to [0, 1].
         columns: images a row.
         titles: text at the left of each row.
         width: of the figure, in inches.
+        heads: text above each column.
 
     Returns:
         The matplotlib figure.
@@ -67,6 +72,10 @@ def image_grid(
     rule = f"must hold one title for each of the {rows} rows"
     remedy = "Pass '' for a row without a title."
     checks.require(len(titles) in (0, rows), "titles", rule, len(titles), remedy)
+    heads = inputs.strings("heads", heads) if heads is not None else []
+    rule = f"must hold one head for each of the {columns} columns"
+    remedy = "Pass '' for a column without a head."
+    checks.require(len(heads) in (0, columns), "heads", rule, len(heads), remedy)
     pixels = x.detach().cpu().float().clamp(0, 1).permute(0, 2, 3, 1).squeeze(-1).numpy()
     label = 0.9 if titles else 0.0
     why = "inches; titles take 0.9 of them" if titles else "inches"
@@ -82,6 +91,8 @@ def image_grid(
             ax.imshow(pixels[k], vmin=0, vmax=1)
         if titles and k % columns == 0:
             ax.set_ylabel(titles[k // columns], rotation=0, ha="right", va="center")
+        if heads and k < columns:
+            ax.set_title(heads[k], fontsize=8)
     return figure
 
 
