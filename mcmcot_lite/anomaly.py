@@ -69,7 +69,8 @@ def anomaly_score(
         K: Langevin steps. With too few every image scores high, normal or not.
         rng: draws starts and noise, on x's device.
         mask: visible pixels (1), Eq. (16); images that hide more score less.
-        batch_size: most images in one pass; None takes all at once.
+        batch_size: most images in one pass; None takes all at once. Starts and noise
+            are drawn batch by batch, so another size gives other draws.
         batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
 
     Returns:

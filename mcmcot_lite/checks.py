@@ -268,8 +268,11 @@ def mask_for(x: Tensor, mask: object) -> Tensor | None:
         remedy = "Pass ones where a pixel is visible and zeros where it is hidden."
         raise fail("mask", "must be a torch.Tensor or None", shown(mask), remedy, TypeError)
     rule = f"must have the shape of x, {tuple(x.shape)}, or of one image, {tuple(x.shape[1:])}"
-    fits = mask.shape in (x.shape, x.shape[1:])
-    require(fits, "mask", rule, f"shape {tuple(mask.shape)}", "Build it with torch.ones_like(x).")
+    fits, spreads = mask.shape in (x.shape, x.shape[1:]), _spreads(mask, x)
+    remedy = "Use mask.expand_as(x)." if spreads else "Build it with torch.ones_like(x)."
+    require(fits, "mask", rule, f"shape {tuple(mask.shape)}", remedy)
+    dense = mask.layout == torch.strided
+    require(dense, "mask", "must be dense", mask.layout, "Use .to_dense().", TypeError)
     rule, remedy = f"must be on the device of x, {x.device}", f"Use .to({str(x.device)!r})."
     require(mask.device == x.device, "mask", rule, mask.device, remedy)
     if mask.dtype != torch.bool:
@@ -278,6 +281,12 @@ def mask_for(x: Tensor, mask: object) -> Tensor | None:
         require(others == 0, "mask", rule, got, "Threshold it first, for example mask > 0.5.")
     visible = mask.bool().expand_as(x)
     return visible.clone() if visible.is_inference() else visible  # autograd must keep it
+
+
+def _spreads(mask: Tensor, x: Tensor) -> bool:
+    """Whether expand_as would make the mask one of x's shape, such as one channel for three."""
+    sizes = zip(reversed(mask.shape), reversed(x.shape), strict=False)
+    return 0 < mask.ndim <= x.ndim and all(k in (1, m) for k, m in sizes)
 
 
 def rng_on(rng: object, device: torch.device) -> torch.Generator:

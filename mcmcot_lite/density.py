@@ -60,11 +60,18 @@ def _wrong_shape(got: torch.Size, want: torch.Size) -> Exception:
 
 
 def checked(
-    g: Network, z: Tensor, x: Tensor, sigma: float, mask: Tensor | None, name: str = "z"
+    g: Network,
+    z: Tensor,
+    x: Tensor,
+    sigma: float,
+    mask: Tensor | None,
+    name: str = "z",
+    drawn: bool = False,
 ) -> tuple[float, Tensor | None]:
     """Checks the arguments shared by every function of (g, z, x, sigma, mask).
 
-    Returns sigma as a float and the mask as bool. ``name`` is what messages call z.
+    Returns sigma as a float and the mask as bool. ``name`` is what messages call z; ``drawn``: the
+    user gave none, only its dimension d, and dtype and device are those of x.
     """
     checks.latents(name, z)
     visible = images_and_mask(x, mask)
@@ -72,11 +79,11 @@ def checked(
     rule = f"must have one row for each of the {len(x)} images in x"
     checks.require(len(z) == len(x), name, rule, f"{len(z)} rows", "Pass one vector per image.")
     sigma = check_sigma(sigma)
-    _check_network(g, z, x)
+    _check_network(g, z, x, drawn)
     return sigma, visible
 
 
-def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
+def _check_network(g: Network, z: Tensor, x: Tensor, drawn: bool) -> None:
     """Tries g on a row of z: it must accept it and return finite images like x.
 
     The trial is in evaluation mode without gradients, so it changes nothing in g. It has two
@@ -93,7 +100,7 @@ def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
         raise
     except Exception as error:  # g is the reader's, and may raise anything
         if checks.is_ours(error):
-            raise
+            raise (_of_drawn(g, z, x, error) if drawn else error) from None
         d = z.shape[1]
         rule = f"must accept latents of shape (n, {d}), {z.dtype}, on {z.device}"
         remedy = "Match d, dtype and device with those of g."
@@ -116,6 +123,23 @@ def _check_network(g: Network, z: Tensor, x: Tensor) -> None:
     checks.require(finite, "g(z)", "must be finite", "NaN or infinity", remedy)
 
 
+def _of_drawn(g: Network, z: Tensor, x: Tensor, error: Exception) -> Exception:
+    """What g refuses in latents that the user did not pass, in terms of what was passed."""
+    own = g.parameters() if isinstance(g, nn.Module) else iter(())
+    like = next((p for p in own if p.is_floating_point()), x)
+    if like.dtype != x.dtype:
+        rule, remedy = (
+            f"must have the dtype of the parameters of g, {like.dtype}",
+            "Convert x or g.",
+        )
+        return checks.fail("x", rule, x.dtype, remedy)
+    if like.device != x.device:
+        rule, remedy = f"must be on the device of g, {like.device}", "Move x or g."
+        return checks.fail("x", rule, x.device, remedy)
+    rule, got = "must be the number of latents that g takes", f"{z.shape[1]}: {error}"
+    return checks.fail("d", rule, got, "Pass the d that g was built with.")
+
+
 def check_sigma(sigma: float | Tensor) -> float:
     """The noise level of the pixels: positive, and neither it nor its square out of range."""
     why, remedy = "it is a standard deviation", "The paper uses 0.3."
@@ -124,11 +148,14 @@ def check_sigma(sigma: float | Tensor) -> float:
     return checks.number("sigma", sigma, above=1e-15, below=1e15, why=why, remedy=remedy)
 
 
-def images_and_mask(x: Tensor, mask: Tensor | None) -> Tensor | None:
-    """Checks images (finite wherever they are visible) and returns the mask as bool, or None."""
-    checks.tensor("x", x, finite=False)
+def images_and_mask(x: Tensor, mask: Tensor | None, name: str = "x") -> Tensor | None:
+    """Checks images (finite wherever they are visible) and returns the mask as bool, or None.
+
+    ``name`` is what messages call them.
+    """
+    checks.tensor(name, x, finite=False)
     rule, got = "must have a batch axis first: (n, ...)", f"shape {tuple(x.shape)}"
-    checks.require(x.ndim >= 2, "x", rule, got, "Use x[None] for one image.")
+    checks.require(x.ndim >= 2, name, rule, got, f"Use {name}[None] for one image.")
     visible = checks.mask_for(x, mask)
     for at in checks.blocks(x):
         ok = torch.isfinite(x[at])
@@ -137,7 +164,7 @@ def images_and_mask(x: Tensor, mask: Tensor | None) -> Tensor | None:
             image = at.start + int((~ok).flatten(1).any(1).nonzero()[0, 0])
             got = f"NaN or infinity in image {image}"
             remedy = "Hide those pixels with a mask, or remove the image."
-            raise checks.fail("x", "must be finite wherever it is visible", got, remedy)
+            raise checks.fail(name, "must be finite wherever it is visible", got, remedy)
     return visible
 
 

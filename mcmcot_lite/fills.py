@@ -70,13 +70,14 @@ def fill_nearest_image(x: Tensor, mask: Tensor, train: Tensor) -> Tensor:
     """
     visible = given_mask(x, mask)
     _like("train", train, x, None)
-    y = train.flatten(1)
+    y, centre = train.flatten(1), train.flatten(1).mean(0)
+    y = y - centre  # what all images share would cancel, and take digits with it
     filled = torch.empty_like(x)
     squares = y.square()
     parts = -(-len(x) // max(1, CELLS // len(y)))
     for part in torch.arange(len(x), device=x.device).tensor_split(parts):
         seen = visible[part].flatten(1)
-        shown = torch.where(seen, x[part].flatten(1), 0.0)
+        shown = torch.where(seen, x[part].flatten(1) - centre, 0.0)
         far = seen.to(y.dtype) @ squares.mT - 2 * shown @ y.mT  # less |shown|^2, the same for all
         filled[part] = torch.where(visible[part], x[part], train[far.argmin(1)])
     return filled
@@ -117,5 +118,5 @@ def _like(name: str, train: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
     """Checks training images; returns where they are visible."""
     shape = (None, *x.shape[1:])
     checks.tensor(name, train, shape=shape, like=x, like_name="x", finite=False)
-    shown = images_and_mask(train, mask)
+    shown = images_and_mask(train, mask, name)
     return torch.ones_like(train, dtype=torch.bool) if shown is None else shown

@@ -8,12 +8,14 @@ Image i shows the pixels v of its mask. With x = mu + Theta z + sigma e, what it
 
 So inference, likelihood and the completion mu + Theta m_i are exact, and EM finds the maximum of
 the likelihood of all visible pixels, Eq. (15): probabilistic PCA with missing values (Tipping and
-Bishop, 1999; Ilin and Raiko, 2010). Algorithm 3 on a linear generator is held against it.
+Bishop, 1999; Ilin and Raiko, 2010). Algorithm 3 on a linear generator is held against it. All is
+computed in float64, since C_i^-1 has a condition of about 1 / sigma^2, and returned in x's dtype.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -54,9 +56,9 @@ def posterior(
         FloatingPointError: when the means overflow.
     """
     centred, seen, sigma = _checked(x, mask, theta, sigma, mu)
-    law = _posterior(centred, seen, theta, sigma)
-    checks.finite("posterior", law.mean, OVERFLOW)
-    return law
+    law = _posterior(centred, seen, theta.double(), sigma)
+    mean = checks.finite("posterior", law.mean.to(x.dtype), OVERFLOW)
+    return Posteriors(mean, law.cov.to(x.dtype))
 
 
 def log_marginal(
@@ -67,7 +69,8 @@ def log_marginal(
     Arguments and errors as :func:`posterior`. Differentiable in theta, sigma and mu.
     """
     centred, seen, sigma = _checked(x, mask, theta, sigma, mu)
-    return checks.finite("log_marginal", _log_marginal(centred, seen, theta, sigma), OVERFLOW)
+    value = _log_marginal(centred, seen, theta.double(), sigma).to(x.dtype)
+    return checks.finite("log_marginal", value, OVERFLOW)
 
 
 def complete(x: Tensor, mask: Tensor, model: FactorAnalysis) -> Tensor:
@@ -96,7 +99,7 @@ def em(
     """Maximum likelihood of the visible pixels by EM: Theta, mu and, unless given, sigma.
 
     E step: :func:`posterior`. M step: each pixel is regressed on (z, 1) over the images that show
-    it. The likelihood never falls, up to rounding; use float64.
+    it. The likelihood never falls, up to rounding. Computed in float64, returned in x's dtype.
 
     Args:
         x: images, (n, D); hidden pixels may hold anything and are never read.
@@ -112,6 +115,7 @@ def em(
 
     Raises:
         TypeError, ValueError: on bad input, before rng is drawn from; a pixel that no image shows.
+        FloatingPointError: where sums of squares overflow; rng is then as it was.
     """
     d = checks.integer("d", d, 1)
     seen = _flat(x, mask)
@@ -125,15 +129,30 @@ def em(
     steps = checks.integer("steps", steps, 1)
     tol = checks.number("tol", tol, above=0.0, closed=(True, False))
     rng = checks.rng_on(rng, x.device)
-    shown = torch.where(seen, x, 0.0)
+    with checks.restored(rng):
+        theta = torch.randn(D, d, generator=rng, dtype=x.dtype, device=x.device)
+        try:
+            found = _em(torch.where(seen, x, 0.0).double(), seen, theta.double(), fixed, steps, tol)
+        except linalg.LinAlgError as error:  # of matrices that are not finite
+            rule, got = "must have squares that fit into float64", checks.error_text(error)
+            remedy = "Divide x by its standard deviation."
+            raise checks.fail("x", rule, got, remedy, FloatingPointError) from error
+    theta, noise, mu = (v.to(x.dtype) for v in (found.theta, found.sigma, found.mu))
+    return replace(found, theta=theta, sigma=noise, mu=mu)
+
+
+def _em(
+    shown: Tensor, seen: Tensor, theta: Tensor, fixed: float | None, steps: int, tol: float
+) -> FactorAnalysis:
+    """EM from standard normal loadings; shown is 0 where hidden."""
+    D, d = theta.shape
     mu = shown.sum(0) / seen.sum(0)
-    variance = (torch.where(seen, x - mu, 0.0).square().sum() / seen.sum()).clamp_min(1e-300)
-    theta = torch.randn(D, d, generator=rng, dtype=x.dtype, device=x.device)
+    variance = (torch.where(seen, shown - mu, 0.0).square().sum() / seen.sum()).clamp_min(1e-300)
     theta = theta * (variance / d).sqrt()
-    noise = variance.sqrt() if fixed is None else x.new_tensor(fixed)
+    noise = variance.sqrt() if fixed is None else shown.new_tensor(fixed)
 
     def centred() -> Tensor:
-        return torch.where(seen, x - mu, 0.0)
+        return torch.where(seen, shown - mu, 0.0)
 
     history = [float(_log_marginal(centred(), seen, theta, noise.expand(D)).mean())]
     converged = False
@@ -142,7 +161,7 @@ def em(
         z = torch.cat([m, torch.ones_like(m[:, :1])], 1)  # (z, 1)
         second = z[:, :, None] * z[:, None, :]
         second[:, :d, :d] += C
-        weights = seen.to(x.dtype).mT  # (D, n)
+        weights = seen.to(shown.dtype).mT  # (D, n)
         A = (weights @ second.flatten(1)).view(D, d + 1, d + 1)
         b = shown.mT @ z
         both: Tensor = linalg.solve(A, b[:, :, None])[:, :, 0]
@@ -170,11 +189,11 @@ def _flat(x: Tensor, mask: Tensor) -> Tensor:
 def _checked(
     x: Tensor, mask: Tensor, theta: Tensor, sigma: float | Tensor, mu: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images less mu with zeros where hidden, the mask, sigma as (D,)."""
+    """Images less mu with zeros where hidden, the mask, sigma as (D,); numbers in float64."""
     seen = _flat(x, mask)
     shown = torch.where(seen, x, 0.0)
     sigma, mu = check_linear(shown, theta, sigma, mu)
-    return torch.where(seen, shown - mu, 0.0), seen, sigma
+    return torch.where(seen, shown.double() - mu.double(), 0.0), seen, sigma.double()
 
 
 def _precision(seen: Tensor, theta: Tensor, sigma: Tensor) -> Tensor:

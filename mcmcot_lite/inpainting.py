@@ -88,7 +88,8 @@ def inpaint(
         completions: m, independent chains an image.
         noise: add the model's pixel noise to hidden pixels: a completion is then a draw of
             p(hidden | visible), where g(z) alone is its mean given z.
-        batch_size: most images in one pass; None takes all at once.
+        batch_size: most images in one pass; None takes all at once. Starts and noise
+            are drawn batch by batch, so another size gives other draws.
         batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
 
     Returns:

@@ -141,7 +141,7 @@ def infer(
         start = x.new_zeros(len(x), checks.integer("d", d, 1, remedy=remedy))
     else:
         start = z0
-    sigma, visible = checked(g, start, x, sigma, mask, "z0")
+    sigma, visible = checked(g, start, x, sigma, mask, "z0", drawn=z0 is None)
     if z0 is not None and d is not None:
         rule, got = f"must be the number of columns of z0, {z0.shape[1]}", d
         checks.require(checks.integer("d", d, 1) == z0.shape[1], "d", rule, got, "Leave d out.")

@@ -358,7 +358,8 @@ def _check_fit(
     images_and_mask(sample, None if sample is not x else mask)
     checks.rng_on(rng, x.device)
     zeros = sample.new_zeros(len(sample), settings.d)
-    _, visible = checked(g, zeros, sample, settings.sigma, None if sample is not x else mask)
+    given = None if sample is not x else mask
+    _, visible = checked(g, zeros, sample, settings.sigma, given, drawn=True)
     if sample is not x:
         visible = checks.mask_for(x, mask)
     if visible is not None:

@@ -104,7 +104,9 @@ def open_album(path: Path) -> Generator[Album]:
         )
 
 
-def _decode(data: bytes, size: int, crop: int, sizes: Sizes) -> NDArray[np.uint8]:
+def _decode(
+    data: bytes, size: int, crop: int | None, sizes: Sizes, grey: bool
+) -> NDArray[np.uint8]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as file:
@@ -114,11 +116,11 @@ def _decode(data: bytes, size: int, crop: int, sizes: Sizes) -> NDArray[np.uint8
         raise ValueError(f"{image.size[0]} x {image.size[1]} pixels, not {wanted}")
     if image.size != (size, size):
         w, h = image.size
-        side = min(crop, w, h)
+        side = min(w, h) if crop is None else min(crop, w, h)
         left, top = (w - side) // 2, (h - side) // 2
         image = image.crop((left, top, left + side, top + side))
         image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image).transpose(2, 0, 1)
+    return np.asarray(image.convert("L"))[None] if grey else np.asarray(image).transpose(2, 0, 1)
 
 
 def decode_all(
@@ -126,12 +128,13 @@ def decode_all(
     names: Sequence[str],
     *,
     size: int,
-    crop: int,
+    crop: int | None,
     skip_broken: bool,
     progress: bool,
     sizes: Sizes = (),
+    grey: bool = False,
 ) -> tuple[torch.Tensor, int]:
-    """Decodes images: (uint8 tensor (n, 3, size, size), how many were skipped).
+    """Decodes images: (uint8 tensor (n, 3 or 1, size, size), how many were skipped).
 
     ``sizes``: the (width, height) that they may have; () allows any.
     """
@@ -144,11 +147,11 @@ def decode_all(
             "none",
             "Check the path.",
         )
-    out = np.empty((len(names), 3, size, size), np.uint8)
+    out = np.empty((len(names), 1 if grey else 3, size, size), np.uint8)
 
     def work(i: int) -> str:
         try:
-            out[i] = _decode(album.read(names[i]), size, crop, sizes)
+            out[i] = _decode(album.read(names[i]), size, crop, sizes, grey)
         except MemoryError:
             raise
         except Exception as error:  # Pillow and zipfile raise many kinds for a damaged image
@@ -194,26 +197,31 @@ def image_folder(
     path: str | os.PathLike[str],
     *,
     size: int = 64,
-    crop: int = 148,
+    crop: int | None = 148,
     limit: int | None = None,
     skip_broken: bool = False,
     progress: bool = True,
+    grey: bool = False,
 ) -> ImageSet:
-    """The JPEG, PNG and WebP images of a folder or zip (with subfolders), sorted by name, as RGB.
+    """The JPEG, PNG and WebP images of a folder or zip (with subfolders), sorted by name.
 
     Args:
         path: the folder or the zip; a zip is read in place, never unpacked.
         size: side of the images that come out; an image of this size passes unchanged.
-        crop: side of the middle square that is cut out first, smaller where an image is.
+        crop: side of the middle square that is cut out first, smaller where an image is; None for
+            the largest there is. The default is that of CelebA's photographs (178 x 218).
         limit: read at most this many, the first by name.
         skip_broken: leave out images that cannot be read, with a warning that counts them.
         progress: show a progress bar where decoding takes more than about a second.
+        grey: one channel, the luminance (ITU-R 601), for one-channel generators; else RGB.
 
     Raises:
         FileNotFoundError: nothing is there.
         ValueError: the zip is damaged, there is no image, or one (it is named) is broken.
     """
-    size, crop = integer("size", size, 1, maximum=8192), integer("crop", crop, 1)
+    size = integer("size", size, 1, maximum=8192)
+    crop = None if crop is None else integer("crop", crop, 1, remedy="Try None, or 148.")
+    boolean("grey", grey)
     limit = None if limit is None else integer("limit", limit, 1)
     boolean("skip_broken", skip_broken)
     boolean("progress", progress)
@@ -226,5 +234,6 @@ def image_folder(
             crop=crop,
             skip_broken=skip_broken,
             progress=progress,
+            grey=grey,
         )
     return ImageSet(x, None, where.stem, "all", where.name, "that of the images")

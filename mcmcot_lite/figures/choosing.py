@@ -27,15 +27,37 @@ SCRIPT = """
     root.dataset.ready = "1";
     var menus = Array.from(root.querySelectorAll("select"));
     var picture = root.querySelector("[data-picture]");
+    var turned = root.querySelector("select[data-turned]"), timer = null;
+    var play = root.querySelector("[data-play]"), said = picture.getAttribute("aria-label");
     function show() {
-      var k = 0;
-      menus.forEach(function (m) { k = k * m.options.length + m.selectedIndex; });
+      var k = 0, now = [];
+      menus.forEach(function (m) {
+        k = k * m.options.length + m.selectedIndex;
+        now.push(m.dataset.name + ": " + m.value);
+      });
+      picture.setAttribute("aria-label", said + " Now " + now.join(", ") + ".");
       var column = k %% %(columns)d, row = Math.floor(k / %(columns)d);
       picture.style.backgroundPosition =
         (100 * column / Math.max(1, %(columns)d - 1)) + "%% " +
         (100 * row / Math.max(1, %(rows)d - 1)) + "%%";
     }
-    menus.forEach(function (m) { m.addEventListener("change", show); });
+    function turn(by) {
+      var n = turned.options.length;
+      turned.selectedIndex = (turned.selectedIndex + by + n) %% n;
+      show();
+    }
+    function playing(on) {
+      clearInterval(timer);
+      timer = on ? setInterval(function () { turn(1); }, 900) : null;
+      play.textContent = on ? "Pause" : "Play";
+    }
+    menus.forEach(function (m) {
+      m.addEventListener("change", function () { if (play) { playing(false); } show(); });
+    });
+    root.querySelectorAll("[data-turn]").forEach(function (b) {
+      b.addEventListener("click", function () { playing(false); turn(Number(b.dataset.turn)); });
+    });
+    if (play) { play.addEventListener("click", function () { playing(timer === null); }); }
     show();
   });
 })();
@@ -61,7 +83,12 @@ class Chooser:
 
 
 def choose(
-    images: Tensor, choices: Mapping[str, Sequence[str]], *, alt: str, width: int = 420
+    images: Tensor,
+    choices: Mapping[str, Sequence[str]],
+    *,
+    alt: str,
+    width: int = 420,
+    turn: str | None = None,
 ) -> Chooser:
     """Shows one of many images; a menu for each axis of ``images`` chooses which.
 
@@ -71,6 +98,8 @@ def choose(
         choices: title of a menu -> its entries, as many as that axis is long, in the axes' order.
         alt: what a reader who cannot see the figure should know.
         width: of the picture, in pixels; narrower where the page is.
+        turn: title of a menu that gets three buttons: back, play (an entry every 0.9 seconds,
+            until it is paused), and on.
 
     Returns:
         :class:`Chooser`. Its pictures are one PNG inside it.
@@ -91,6 +120,8 @@ def choose(
         checks.require(len(value) == n, f"choices[{key!r}]", rule, len(value), remedy)
     inputs.text("alt", alt)
     width = checks.integer("width", width, 10, maximum=10_000)
+    if turn is not None:
+        checks.choice("turn", turn, tuple(entries))
     flat = images.detach().cpu().clamp(0, 1).flatten(0, len(sizes) - 1)
     rule, remedy = f"must hold at most {MOST} pictures", "Leave some out."
     checks.require(len(flat) <= MOST, "images", rule, len(flat), remedy)
@@ -99,7 +130,7 @@ def choose(
     key = hashlib.sha256(sheet.encode() + alt.encode()).hexdigest()[:12]
     values = {"key": key, "columns": columns, "rows": len(flat) // columns}
     quoted = html.escape(alt, quote=True)
-    menus = "".join(_menu(name, value) for name, value in entries.items())
+    menus = "".join(_menu(name, value, name == turn) for name, value in entries.items())
     background = (
         f"background-image:url(data:image/png;base64,{sheet});"
         f"background-size:{100 * columns}% {100 * values['rows']}%;background-position:0% 0%;"
@@ -118,12 +149,21 @@ def choose(
     return Chooser(body, alt)
 
 
-def _menu(name: str, entries: Sequence[str]) -> str:
+def _menu(name: str, entries: Sequence[str], turned: bool) -> str:
     options = "".join(f"<option>{html.escape(entry)}</option>" for entry in entries)
-    return (
-        f'<label style="margin-right:1em">{html.escape(name)} '
-        f'<select style="font:inherit">{options}</select></label>'
+    quoted, mark = html.escape(name, quote=True), " data-turned" if turned else ""
+    menu = (
+        f'<label style="white-space:nowrap">{quoted} '
+        f'<select data-name="{quoted}"{mark} style="font:inherit">{options}</select></label>'
     )
+    if turned:
+        style = 'type="button" style="font:inherit;margin-left:0.3em"'
+        menu += (
+            f'<button data-turn="-1" aria-label="{quoted}: back" {style}>&#9664;</button>'
+            f"<button data-play {style}>Play</button>"
+            f'<button data-turn="1" aria-label="{quoted}: on" {style}>&#9654;</button>'
+        )
+    return f'<span style="display:inline-block;margin:0 0.5em 0.3em">{menu}</span>'
 
 
 def _sheet(flat: Tensor, columns: int) -> str:

@@ -112,7 +112,9 @@ def mse(x: Tensor, y: Tensor, mask: Tensor | None = None) -> float:
 
 
 def recovery_error(x: Tensor, y: Tensor, mask: Tensor) -> float:
-    """Mean absolute difference per hidden pixel: the recovery error of Section 7.8.
+    """Mean absolute difference per hidden pixel: one reading of Section 7.8's recovery error.
+
+    The paper calls it the average per pixel difference; :func:`mse` with ``~mask`` is the other.
 
     Args:
         x: images, whole, (n, ...).

@@ -42,6 +42,17 @@ def test_the_sheet_holds_every_picture_in_its_place(channels):
     assert repr(figure).startswith("Chooser('Says")
 
 
+def test_one_menu_can_be_turned_and_played():
+    """What the buttons do is checked in a browser, by tools/check_browser.py."""
+    x, menus = torch.rand(3, 2, 1, 4, 4), {"level": ["a", "b", "c"], "see": ["x", "y"]}
+    plain, turned = (figures.choose(x, menus, alt="x", turn=t).html for t in (None, "level"))
+    assert "<button" not in plain
+    assert turned.count("<button") == 3
+    assert turned.count(" data-turned") == 1
+    assert 'data-name="level" data-turned' in turned
+    assert 'aria-label="level: back"' in turned
+
+
 def test_values_outside_are_clipped():
     figure = figures.choose(torch.tensor([[[[-3.0, 7.0]]]]), {"one": ["a"]}, alt="x")
     assert sheet(figure).tolist() == [[0, 255]]
@@ -58,6 +69,7 @@ def test_values_outside_are_clipped():
         (torch.zeros(2, 2, 3, 3), {"a": ["x"] * 2}, {}, ValueError, "images must have"),
         (torch.zeros(2, 1, 3, 3) + math.nan, {"a": ["x"] * 2}, {}, ValueError, "finite"),
         (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"alt": ""}, ValueError, "alt must not"),
+        (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"turn": "b"}, ValueError, "turn must be one"),
         (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"width": 0}, ValueError, "width must"),
         (torch.zeros(5000, 1, 1, 1), {"a": ["x"] * 5000}, {}, ValueError, "at most 4096"),
     ],

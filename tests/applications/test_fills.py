@@ -58,6 +58,14 @@ def test_the_nearest_image_is_that_of_a_loop(monkeypatch):
     assert torch.equal(fill_nearest_image(x, m, train), want)
 
 
+def test_the_nearest_image_far_from_zero():
+    """Single precision has room for an offset of a thousand, but not for its square."""
+    x, m = case(23)
+    train = normal(3, 50, *SHAPE)
+    far = fill_nearest_image((x + 1000).float(), m, (train + 1000).float())
+    assert torch.allclose(far[~m], fill_nearest_image(x, m, train)[~m].float() + 1000, atol=1e-3)
+
+
 def test_the_nearest_pixel_is_as_near_as_scikit_learn_finds():
     x, m = case(12)
     y = fill_nearest_pixel(x, m)
@@ -125,7 +133,9 @@ def test_what_cannot_be_filled():
         fill_nearest_image(x, m, x[:, :1])
     train = x.clone()
     train[2] = float("nan")
-    with pytest.raises(ValueError, match="NaN or infinity in image 2"):
+    with pytest.raises(ValueError, match=r"train must be finite.*NaN or infinity in image 2"):
         fill_nearest_image(x, m, train)
+    with pytest.raises(ValueError, match=r"train must be finite.*NaN or infinity in image 2"):
+        fill_mean(x, m, train)
     first = normal(3, 50, *SHAPE)
     assert torch.equal(fill_nearest_image(x, none, first), first[:1].expand_as(x))

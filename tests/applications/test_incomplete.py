@@ -1,6 +1,7 @@
 """The linear model with missing values: dense normal laws, gradients, the closed form."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -125,6 +126,37 @@ def test_it_refuses():
         incomplete.posterior(x, m, theta[:3], sigma, mu[:3])
     with pytest.raises(TypeError, match="model must be a FactorAnalysis"):
         incomplete.complete(x, m, theta)
+
+
+@pytest.mark.parametrize(
+    ("n", "D", "rank", "d", "hidden"), [(200, 30, 3, 5, 0.5), (50, 30, 4, 4, 0.6)]
+)
+def test_a_matrix_without_noise_is_completed_in_single_precision(n, D, rank, d, hidden):
+    """The noise runs to its floor; numbers of half the digits would not carry it."""
+    rng = seeded()
+    x = torch.randn(n, rank, generator=rng) @ torch.randn(rank, D, generator=rng)
+    m = torch.rand(n, D, generator=rng) > hidden
+    found = incomplete.em(x, m, d, rng=rng)
+    assert found.theta.dtype == found.sigma.dtype == found.mu.dtype == torch.float32
+    assert min(b - a for a, b in pairwise(found.history)) > -1e-3
+    y = incomplete.complete(x, m, found)
+    assert torch.equal(y[m], x[m])
+    assert torch.allclose(y, x, atol=1e-4)
+    exact = incomplete.posterior(
+        x.double(), m, found.theta.double(), found.sigma.double(), found.mu.double()
+    )
+    law = incomplete.posterior(x, m, found.theta, found.sigma, found.mu)
+    assert torch.allclose(law.mean, exact.mean.float())
+    assert law.cov.dtype == torch.float32
+
+
+def test_numbers_that_overflow_are_refused_with_the_random_state_put_back():
+    rng = seeded()
+    x, m = torch.randn(50, 10, generator=rng).double() * 1e200, torch.ones(50, 10)
+    before = rng.get_state()
+    with pytest.raises(FloatingPointError, match=r"x must have squares that fit.*Divide x"):
+        incomplete.em(x, m, 2, rng=rng)
+    assert torch.equal(rng.get_state(), before)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])

@@ -161,7 +161,6 @@ PATCHES = [
     ({"size": (3, 3, 3)}, ValueError, "size must be a whole number or"),
     ({"count": 0}, ValueError, "count must be at least 1"),
     ({"size": 32, "count": 5}, ValueError, "count must find room.*4 at most; got 5"),
-    ({"size": 32, "count": 4}, ValueError, "count must leave its patches room"),
 ]
 SALT = [
     ({"share": -0.1}, ValueError, "share must lie in"),
@@ -171,6 +170,44 @@ SALT = [
     ({"patch": 0}, ValueError, "patch must be at least 1"),
     ({"patch": 65}, ValueError, "patch must fit"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "count", "side"), [(300, 16, 7, 64), (5, 3, 60, 40), (3, 32, 4, 64)]
+)
+def test_crowded_patches_find_their_room(n, size, count, side, monkeypatch):
+    """However many images ask: the densest of n decides nothing."""
+    monkeypatch.setattr(masks, "TRIES", 20)
+    m = masks.patches(n, (side, side), size=size, count=count, rng=seeded())
+    assert ((~m).flatten(1).sum(1) == count * size**2).all()
+    if count == 7:
+        assert len(m.flatten(1).unique(dim=0)) == n
+
+
+def test_moved_patches_are_placed_with_equal_probability(monkeypatch):
+    """Three dominoes on a strip of seven: 4 placements."""
+    monkeypatch.setattr(masks, "TRIES", 0)
+    n = 4000
+    m = masks.patches(n, (1, 7), size=(1, 2), count=3, rng=seeded())
+    _, counts = m.flatten(1).unique(dim=0, return_counts=True)
+    assert len(counts) == 4
+    assert float((counts - n / 4).abs().max()) < 4 * (n * 0.25 * 0.75) ** 0.5
+
+
+@pytest.mark.parametrize("shape", [(1, 100), (2, 50), (3, 2, 2), (1, 2), (1, 9, 1)])
+@pytest.mark.parametrize("kind", masks.KINDS)
+def test_masks_of_the_paper_fit_into_any_image(kind, shape):
+    m = masks.of_paper(kind, 3, shape, rng=seeded())
+    assert m.shape == (3, *shape)
+    if kind.startswith("salt"):
+        pixels = shape[-1] * shape[-2]
+        hidden = (~m.view(3, -1, pixels)[:, 0]).sum(1)
+        assert (hidden == round(float(kind[5:]) / 100 * pixels)).all()
+
+
+def test_one_pixel_has_no_room_for_two_patches():
+    with pytest.raises(ValueError, match="shape must have 2 pixels or more"):
+        masks.of_paper("two patches", 3, (1, 1), rng=seeded())
 
 
 @pytest.mark.parametrize(("change", "kind", "says"), BAD + PATCHES)

@@ -100,6 +100,28 @@ def test_size_and_crop_can_be_chosen(tmp_path: Path) -> None:
     assert np.array_equal(found.x[0].numpy(), by_hand(image, 32, 100))
 
 
+def test_the_whole_square_and_grey_can_be_chosen(tmp_path: Path) -> None:
+    """Your own photograph, for a generator of one channel: nothing of the square is cut off."""
+    image = Image.new("RGB", (700, 600), "white")
+    image.paste((0, 0, 0), (250, 200, 450, 400))  # what CelebA's rule would leave
+    make_folder(tmp_path / "f", {"1.png": encoded(image)})
+    assert data.image_folder(tmp_path / "f", size=30).x.max() == 0
+    found = data.image_folder(tmp_path / "f", size=30, crop=None, grey=True)
+    assert found.x.shape == (1, 1, 30, 30)
+    assert abs(float(found.images().mean()) - 8 / 9) < 0.01
+
+
+def test_grey_is_the_luminance_and_keeps_grey_images(tmp_path: Path) -> None:
+    pixels = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+    colour = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    files = {"1.png": Image.fromarray(pixels), "2.png": Image.fromarray(colour)}
+    make_folder(tmp_path / "f", {name: encoded(image) for name, image in files.items()})
+    found = data.image_folder(tmp_path / "f", grey=True).x.numpy()
+    assert np.array_equal(found[0, 0], pixels)
+    luminance = colour @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(found[1, 0] - luminance).max() <= 1
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
 def test_every_colour_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
     content = encoded(picture(64, 64, mode), "JPEG" if mode == "CMYK" else "PNG")
@@ -186,6 +208,7 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         ({"limit": 0}, ValueError, "limit must be at least 1"),
         ({"skip_broken": "yes"}, TypeError, "skip_broken must be a bool"),
         ({"progress": None}, TypeError, "progress must be a bool"),
+        ({"grey": 1}, TypeError, "grey must be a bool"),
     ],
 )
 def test_bad_arguments(
