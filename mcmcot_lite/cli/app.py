@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from mcmcot_lite import checks
+from mcmcot_lite.cli.complete import complete
 from mcmcot_lite.cli.parser import parser
 from mcmcot_lite.cli.read import evaluate, reconstruct, sample
 from mcmcot_lite.cli.train import train
@@ -27,7 +28,12 @@ from mcmcot_lite.world import WorldError
 __all__ = ["main"]
 
 FAILED, ASKED_WRONGLY = 1, 2
-READERS = {"sample": sample, "reconstruct": reconstruct, "evaluate": evaluate}
+READERS = {
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "inpaint": complete,
+    "evaluate": evaluate,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

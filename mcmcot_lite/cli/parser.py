@@ -7,11 +7,12 @@ from typing import Any, NoReturn
 
 from mcmcot_lite import __version__
 from mcmcot_lite.cli.fields import add_options
+from mcmcot_lite.masks import KINDS
 from mcmcot_lite.presets import NAMES, SIZES
 
 __all__ = ["BadArguments", "COMMANDS", "parser"]
 
-COMMANDS = ("train", "sample", "reconstruct", "evaluate")
+COMMANDS = ("train", "sample", "reconstruct", "inpaint", "evaluate")
 
 
 class BadArguments(ValueError):
@@ -50,6 +51,15 @@ def parser() -> argparse.ArgumentParser:
     _run(pairs, "reconstructions.png")
     pairs.add_argument("--n", default="16", help="images (16)")
     _data(pairs)
+    torn = command("inpaint", "Hide part of images that the run has not seen, and complete them.")
+    _run(torn, "inpainted.png")
+    torn.add_argument("--mask", default="square 32", help=f"{', '.join(KINDS)} (square 32)")
+    torn.add_argument("--n", default="8", help="images (8)")
+    torn.add_argument("--completions", default="4", help="of each image (4)")
+    torn.add_argument("--K", default="200", help="Langevin steps (200)")
+    torn.add_argument("--s", help="size of a step (the run's)")
+    torn.add_argument("--images", metavar="FOLDER", help="pictures of yours, in place of new ones")
+    _data(torn)
     judged = command("evaluate", "Measure reconstructions, and the distance to the prior.")
     _run(judged, None)
     judged.add_argument("--n", help="images (all, or 2000 of more)")

@@ -26,13 +26,13 @@ from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
 from mcmcot_lite.snapshot import check_snapshot, images_sum, other_network
 
-__all__ = ["evaluate", "reconstruct", "sample"]
+__all__ = ["Opened", "evaluate", "opened", "picture", "reconstruct", "sample"]
 
 MOST = 2000  # images of an evaluation, unless more are asked for
 
 
 @dataclass(eq=False)
-class _Run:
+class Opened:
     """A run as its newest whole checkpoint has it."""
 
     folder: Folder
@@ -70,7 +70,7 @@ class _Run:
         return x[:n], y[:n], z[:n]
 
 
-def _opened(args: argparse.Namespace) -> _Run:
+def opened(args: argparse.Namespace) -> Opened:
     """The run in DIR."""
     device, folder = device_of(args.device), Folder(args.run)
     run = preset_from(folder.record())
@@ -86,7 +86,7 @@ def _opened(args: argparse.Namespace) -> _Run:
     g.load_state_dict(data["g"])
     g.to(device).eval()
     k = len(data["history"])
-    return _Run(folder, run, g, data["z_hat"].to(device), data["images"], k, device)
+    return Opened(folder, run, g, data["z_hat"].to(device), data["images"], k, device)
 
 
 def _newest(checkpoints: Checkpoints) -> dict[str, Any] | None:
@@ -108,7 +108,7 @@ def _newest(checkpoints: Checkpoints) -> dict[str, Any] | None:
         return None if loaded is None else loaded[0]
 
 
-def _picture(args: argparse.Namespace, name: str) -> Path:
+def picture(args: argparse.Namespace, name: str) -> Path:
     """Where a picture goes."""
     return Folder(args.run).path / name if args.to is None else pictures.png_path("to", args.to)
 
@@ -116,7 +116,7 @@ def _picture(args: argparse.Namespace, name: str) -> Path:
 def sample(args: argparse.Namespace) -> None:
     """The command: images of the prior, each by itself (BatchNorm by its stored averages)."""
     n, seed = whole("n", args.n), whole("seed", args.seed, 0)
-    to, run = _picture(args, "samples.png"), _opened(args)
+    to, run = picture(args, "samples.png"), opened(args)
     z = pictures.prior_latents(n, run.preset.settings.d, seed)
     x = torch.cat([pictures.decoded(run.g, z[i : i + MOST]) for i in range(0, n, MOST)])
     pictures.save(pictures.unit(x, run.preset.settings.x_range), math.ceil(n**0.5), to)
@@ -126,7 +126,7 @@ def sample(args: argparse.Namespace) -> None:
 def reconstruct(args: argparse.Namespace) -> None:
     """The command: inference goes on from the stored chains, then the images are decoded."""
     n, seed = whole("n", args.n), whole("seed", args.seed, 0)
-    to, run = _picture(args, "reconstructions.png"), _opened(args)
+    to, run = picture(args, "reconstructions.png"), opened(args)
     x, y, _ = run.inferred(run.count(n), run.preset.settings.K, args, seed)
     shown = pictures.unit(pictures.pairs(x, y), run.preset.settings.x_range)
     pictures.save(shown, 2 * math.ceil((n / 2) ** 0.5), to)
@@ -138,7 +138,7 @@ def evaluate(args: argparse.Namespace) -> None:
     began, seed = time.perf_counter(), whole("seed", args.seed, 0)
     n = None if args.n is None else whole("n", args.n, 2)
     judge = None if args.judge is None else whole("judge", args.judge, 0)
-    run = _opened(args)
+    run = opened(args)
     to = run.folder.path / "evaluate.json" if args.json is None else expanded("json", args.json)
     own = [run.folder.json, run.folder.log.path, *run.folder.checkpoints.files()]
     is_own = any(to.resolve() == path.resolve() for path in own)

@@ -34,7 +34,7 @@ def size(path):
         return picture.size
 
 
-@pytest.mark.parametrize("command", ["sample", "reconstruct", "evaluate"])
+@pytest.mark.parametrize("command", ["sample", "reconstruct", "inpaint", "evaluate"])
 def test_a_record_of_another_network_is_refused_in_one_line(command, run, capsys):
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"width": 0.03}))
@@ -76,6 +76,55 @@ def test_reconstruct(reading, tmp_path, capsys):
     assert "after 3 iterations" in said
     assert size(path) >= (512, 512)
     assert {k: v for k, v in files(run).items() if k != "reconstructions.png"} == before
+
+
+def test_inpaint(run, tmp_path, capsys):
+    before = files(run)
+    words = ["inpaint", str(run), "--n", "3", "--K", "5", "--s", "0.05"]
+    assert main([*words, "--completions", "2"]) == 0
+    path, told, numbers = capsys.readouterr().out.splitlines()
+    assert path == str(run / "inpainted.png")
+    assert told == "3 images (new to the run), mask square 32, 5 steps of 0.05"
+    assert numbers.startswith("mse of hidden pixels 0.")
+    wide, high = size(path)
+    assert wide * 3 == pytest.approx(high * 5, rel=0.02)  # whole, shown, two, their mean
+    first = (run / "inpainted.png").read_bytes()
+    assert {k: v for k, v in files(run).items() if k != "inpainted.png"} == before
+    to = tmp_path / "other.png"
+    assert main([*words, "--completions", "2", "--to", str(to)]) == 0
+    assert to.read_bytes() == first
+    assert main([*words, "--mask", "salt 90", "--completions", "1", "--to", str(to)]) == 0
+    assert "diversity" not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_inpaint_pictures_of_yours(run, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for k in range(3):
+        Image.new("L", (50, 40), 80 * k).save(folder / f"{k}.png")
+    words = ["inpaint", str(run), "--images", str(folder), "--K", "2"]
+    assert main([*words, "--n", "3"]) == 0
+    assert "3 images (of mine)" in capsys.readouterr().out
+    assert main([*words, "--n", "4"]) == 2
+    assert "n must be at most 3, all there are; got 4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--mask", "circle"], "mask must be one of 'two patches'"),
+        (["--completions", "0"], "completions must be at least 1"),
+        (["--K", "-1"], "K must be at least 0"),
+        (["--s", "2"], "s must lie in"),
+        (["--s", "long"], "s must be a number"),
+        (["--n", "all"], "n must be a whole number"),
+        (["--to", "x.jpg"], "to must name a file that ends in .png"),
+        (["--images", "nowhere"], "must be a folder or a zip of images"),
+    ],
+)
+def test_inpaint_refuses(words, says, run, capsys):
+    assert main(["inpaint", str(run), *words]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_evaluate(run, tmp_path, capsys):
