@@ -32,15 +32,26 @@ def complete(args: argparse.Namespace) -> None:
     x, source = _images(args, run, n)
     rng = run.rng(seed)
     mask = masks.of_paper(kind, n, x.shape[1:], rng=rng)
-    how = {"d": st.d, "sigma": st.sigma, "s": st.s if s is None else s, "K": K, "rng": rng}
-    done = inpaint(run.g, x, mask, completions=m, batch_size=st.batch_size, **how)
+    s = st.s if s is None else s
+    done = inpaint(
+        run.g,
+        x,
+        mask,
+        d=st.d,
+        sigma=st.sigma,
+        s=s,
+        K=K,
+        rng=rng,
+        completions=m,
+        batch_size=st.batch_size,
+    )
     mean = done.images.mean(0)
     low, high = st.x_range or (0.0, 1.0)
     rows = [x, torch.where(mask, x, low + GREY * (high - low)), *done.images, mean]
     pictures.save(pictures.unit(torch.stack(rows, 1).flatten(0, 1), st.x_range), m + 3, to)
     spread = f"; diversity {float(done.diversity.mean()):.4f}" if m > 1 else ""
     print(
-        f"{to}\n{n} images ({source}), mask {kind}, {K} steps of {how['s']:g}\n"
+        f"{to}\n{n} images ({source}), mask {kind}, {K} steps of {s:g}\n"
         f"mse of hidden pixels {mse(x, mean, ~mask):.6f} (mean of {m}){spread}; "
         f"mean image {mse(x, fills.fill_mean(x, mask), ~mask):.6f}, "
         f"nearest pixel {mse(x, fills.fill_nearest_pixel(x, mask), ~mask):.6f}"
