@@ -65,8 +65,8 @@ def scores(model: Model, x: Tensor, rng: torch.Generator) -> dict[str, Score]:
         mean, _ = model.encode(x)
         return {"mean": score_of_latents(model.g, mean.detach(), x, sigma=model.sigma)}
     if isinstance(model, LEBM):
-        model.K, energy = STEPS[-1], model.energy  # as many as the others' chains
-        z = model.infer(x, rng=rng)
+        energy = model.energy
+        z = model.infer(x, rng=rng, K=STEPS[-1])  # as many as the others' chains
         prior = lambda z: energy(z) - z.square().sum(1) / 2  # noqa: E731
         return {str(STEPS[-1]): score_of_latents(model.g, z, x, sigma=model.sigma, log_prior=prior)}
     st, found, z, done = model.settings, {}, None, 0

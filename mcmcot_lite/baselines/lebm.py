@@ -128,15 +128,15 @@ class LEBM(Model):
         Its value is no bound, and nothing to watch: f(z+) - f(z-) tends to 0.
         """
         with torch.no_grad(), frozen(self):
-            up, down = self._posterior(x, rng), self._prior(len(x), x, rng)
+            up, down = self._posterior(x, self.K, rng), self._prior(len(x), x, rng)
         y = cast(Tensor, tried("x", self.g, up, BATCH))
         squared = (x - y).flatten(1).square().sum(1)
         return -squared / (2 * self.sigma**2) + self.energy(up) - self.energy(down)
 
-    def _posterior(self, x: Tensor, rng: torch.Generator) -> Tensor:
+    def _posterior(self, x: Tensor, K: int, rng: torch.Generator) -> Tensor:
         """Chains on log p(x, z), from N(0, I)."""
         start = normal(len(x), self.d, x, rng)
-        return walk(lambda z: self._log_joint(x, z), start, self.K, self.s, rng)
+        return walk(lambda z: self._log_joint(x, z), start, K, self.s, rng)
 
     def _prior(self, n: int, like: Tensor, rng: torch.Generator) -> Tensor:
         """Chains on log p(z), from N(0, I)."""
@@ -148,12 +148,13 @@ class LEBM(Model):
         return walk(log_prior, start, self.K_prior, self.s_prior, rng)
 
     @torch.no_grad()
-    def infer(self, x: Tensor, *, rng: torch.Generator) -> Tensor:
-        """A latent for each image, (n, d), by K steps from N(0, I)."""
+    def infer(self, x: Tensor, *, rng: torch.Generator, K: int | None = None) -> Tensor:
+        """A latent for each image, (n, d), by K steps from N(0, I); without K, the model's own."""
         self.check(x)
+        steps = self.K if K is None else checks.integer("K", K, 0)
         rng = checks.rng_on(rng, x.device)
         with frozen(self), checks.restored(rng):
-            return checks.finite("infer", self._posterior(x, rng), OVERFLOW)
+            return checks.finite("infer", self._posterior(x, steps, rng), OVERFLOW)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, *, rng: torch.Generator | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mcmcot_lite import checks, data, fills, masks
 from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.inputs import images_of, real, whole
-from mcmcot_lite.cli.read import Opened, opened, picture
+from mcmcot_lite.cli.read import MOST, Opened, opened, picture
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.inpainting import inpaint
 from mcmcot_lite.langevin import check_s
@@ -29,7 +29,7 @@ def complete(args: argparse.Namespace) -> None:
     K, s = whole("K", args.K, 0), None if args.s is None else check_s(real("s", args.s))
     to, run = picture(args, "inpainted.png"), opened(args)
     st = run.preset.settings
-    x, source = _images(args, run, n)
+    x, known, source = _images(args, run, n)
     rng = run.rng(seed)
     mask = masks.of_paper(kind, n, x.shape[1:], rng=rng)
     s = st.s if s is None else s
@@ -53,24 +53,31 @@ def complete(args: argparse.Namespace) -> None:
     print(
         f"{to}\n{n} images ({source}), mask {kind}, {K} steps of {s:g}\n"
         f"mse of hidden pixels {mse(x, mean, ~mask):.6f} (mean of {m}){spread}; "
-        f"mean image {mse(x, fills.fill_mean(x, mask), ~mask):.6f}, "
+        f"mean image {mse(x, fills.fill_mean(x, mask, known), ~mask):.6f}, "
         f"nearest pixel {mse(x, fills.fill_nearest_pixel(x, mask), ~mask):.6f}"
     )
 
 
-def _images(args: argparse.Namespace, run: Opened, n: int) -> tuple[Tensor, str]:
-    """The first n of a folder, or those that come after the run's own; and whose they are."""
-    preset, seen = run.preset, len(run.z_hat)
+def _images(args: argparse.Namespace, run: Opened, n: int) -> tuple[Tensor, Tensor | None, str]:
+    """N images, some that the run was trained on, and whose the n are.
+
+    They are the first of a folder, or those that follow the run's own.
+    """
+    preset = run.preset
     if args.images is not None:
         like = pictures.decoded(run.g, torch.zeros(2, preset.settings.d))
         square, grey = like.shape[-1], like.shape[1] == 1
         found = data.image_folder(args.images, size=square, crop=None, grey=grey, limit=n)
-        first, source = 0, f"of {found.source}"
+        new, known, source = found.x, None, f"of {found.source}"
+        rule, remedy = f"must be at most {len(new)}, all there are", "Take fewer images."
     else:
-        more = replace(preset, n=seen + n)
-        found, first, source = images_of(more, args), seen, "new to the run"
-    left = len(found) - first
-    remedy = "Take fewer, or pass --images FOLDER with pictures of yours."
-    checks.require(n <= left, "n", f"must be at most {left}, all there are", n, remedy)
-    x = found.x[first : first + n].to(run.device)
-    return as_float(x, preset.settings.x_range, torch.float32), source
+        seen = len(run.z_hat)
+        most = seen + n if preset.dataset == "celeba" else None  # whose reader can stop early
+        found = images_of(replace(preset, n=most), args)
+        new, known, source = found.x[seen:], run.own(found)[:MOST], "new to the run"
+        rule = f"must be at most {len(new)}: the run was trained on {seen} of {len(found)} images"
+        remedy = "Take fewer images, or pass --images FOLDER with pictures of yours."
+    checks.require(n <= len(new), "n", rule, n, remedy)
+    to, limits = run.device, preset.settings.x_range
+    x = as_float(new[:n].to(to), limits, torch.float32)
+    return x, None if known is None else as_float(known.to(to), limits, torch.float32), source

@@ -44,13 +44,15 @@ def linear(a, D=7, sigma=0.5, **values):
     )
 
 
-def test_with_zero_energy_its_posterior_is_the_librarys_short_run():
-    """The same start and noise: the same chains as infer() of ABP."""
+@pytest.mark.parametrize("K", [None, 0, 40])
+def test_with_zero_energy_its_posterior_is_the_librarys_short_run(K):
+    """The same start and noise: the same chains as infer() of ABP; K of a call is for it alone."""
     model, x = linear((0.0, 0.0, 0.0), K=15, s=0.05), normal(2, 30, 7)
-    rng = seeded(3)
+    rng, steps = seeded(3), 15 if K is None else K
     z0 = torch.randn(30, 3, generator=rng, dtype=F64)
-    want = infer(model.g, x, z0, sigma=0.5, s=0.05, K=15, rng=rng).z
-    assert torch.allclose(model.infer(x, rng=seeded(3)), want, rtol=1e-9, atol=1e-12)
+    want = infer(model.g, x, z0, sigma=0.5, s=0.05, K=steps, rng=rng).z
+    assert torch.allclose(model.infer(x, rng=seeded(3), K=K), want, rtol=1e-9, atol=1e-12)
+    assert model.K == 15
 
 
 def test_with_zero_energy_the_gradient_is_that_of_abp():
@@ -168,6 +170,7 @@ BAD = {
     "rate": (lambda r: small(energy_rate=0.0), ValueError, "energy_rate must"),
     "hidden": (lambda r: MLPEnergy(2, 5), TypeError, "hidden must be a list"),
     "x": (lambda r: small().infer(X.byte(), rng=r), TypeError, "x must have a floating"),
+    "steps": (lambda r: small().infer(X, rng=r, K=-1), ValueError, "K must be at least 0"),
     "shape": (lambda r: small().infer(X[:, :, :2], rng=r), ValueError, "shape of x"),
     "rng": (lambda r: small().reconstruct(X), TypeError, "rng must be"),
     "n": (lambda r: small().sample(0, rng=r), ValueError, "n must be at least 1"),

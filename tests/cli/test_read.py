@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from cli.runs import last, train, words
 from PIL import Image
 from scipy.io import savemat
 
+from mcmcot_lite import data, fills, masks
 from mcmcot_lite.checkpoint import Checkpoints
-from mcmcot_lite.cli import main, read
+from mcmcot_lite.cli import complete, main, read
 from mcmcot_lite.lock import locked
+from mcmcot_lite.metrics import mse
 
 
 @pytest.fixture
@@ -107,6 +110,37 @@ def test_inpaint_pictures_of_yours(run, tmp_path, capsys):
     assert "3 images (of mine)" in capsys.readouterr().out
     assert main([*words, "--n", "4"]) == 2
     assert "n must be at most 3, all there are; got 4" in capsys.readouterr().err
+
+
+def test_inpaint_holds_new_images_against_those_of_the_run(run, capsys, monkeypatch):
+    real = complete.images_of
+
+    def reversed_images(preset, args):
+        found = real(preset, args)
+        return replace(found, x=found.x.flip(0))
+
+    monkeypatch.setattr(complete, "images_of", reversed_images)
+    assert main(["inpaint", str(run), "--n", "3", "--K", "2"]) == 2
+    assert "data must hold the images of this run" in capsys.readouterr().err
+    pictures = sorted(p.name for p in run.glob("*.png"))
+    assert pictures == []
+
+
+def test_inpaint_beyond_the_images_there_are(run, capsys):
+    whole = len(data.load(json.loads((run / "run.json").read_text())["dataset"]))
+    assert main(["inpaint", str(run), "--n", str(whole - 39), "--K", "2"]) == 2
+    rule = f"n must be at most {whole - 40}: the run was trained on 40 of {whole} images"
+    assert rule in capsys.readouterr().err
+
+
+def test_inpaint_takes_the_mean_image_of_the_run(run, capsys):
+    assert main(["inpaint", str(run), "--n", "3", "--K", "2", "--mask", "square 32"]) == 0
+    said = capsys.readouterr().out
+    record = json.loads((run / "run.json").read_text())
+    x = data.load(record["dataset"]).images()
+    mask = masks.of_paper("square 32", 3, x.shape[1:], rng=torch.Generator().manual_seed(0))
+    filled = fills.fill_mean(x[40:43], mask, x[:40])
+    assert f"mean image {mse(x[40:43], filled, ~mask):.6f}" in said
 
 
 @pytest.mark.parametrize(
