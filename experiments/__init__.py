@@ -7,5 +7,5 @@ settings, the device, versions and seconds. The book reads these files; no numbe
 
 `quick` takes minutes and shows that the code runs; `cpu` is what the book prints, within an hour on
 two free cores (stored seconds are of shared ones: `table2_fashion`, `readings`, `inpainting`,
-`table8` and `table6` took longer there); `gpu` is the paper's size.
+`table3`, `table8` and `table6` took longer there); `gpu` is the paper's size.
 """
