@@ -65,46 +65,12 @@ function widthProblems() {
   return [`page is ${root.scrollWidth} pixels wide on a screen of ${root.clientWidth}: ${wide.join(", ")}`];
 }
 
-// Pictures chosen by menus: each menu and button must change what is seen and what is read out.
-async function choiceProblems(choices) {
-  const problems = [];
-  for (const root of choices) {
-    const picture = root.querySelector("[data-picture]");
-    const seen = () => picture.style.backgroundPosition + picture.getAttribute("aria-label");
-    const changes = async (what, act, wait) => {
-      const before = seen();
-      act();
-      await new Promise((done) => setTimeout(done, wait));
-      if (seen() === before) problems.push(`${what} changes nothing: ${root.dataset.choose}`);
-    };
-    for (const menu of root.querySelectorAll("select")) {
-      if (menu.options.length < 2) continue;
-      const act = () => {
-        menu.selectedIndex = (menu.selectedIndex + 1) % menu.options.length;
-        menu.dispatchEvent(new Event("change"));
-      };
-      await changes(`menu ${menu.dataset.name}`, act, 0);
-    }
-    for (const button of root.querySelectorAll("[data-turn]")) await changes("button", () => button.click(), 0);
-    const play = root.querySelector("[data-play]");
-    if (!play) continue;
-    await changes("play", () => play.click(), 1200);
-    play.click();
-    const paused = seen();
-    await new Promise((done) => setTimeout(done, 1200));
-    if (seen() !== paused) problems.push(`pause does not hold: ${root.dataset.choose}`);
-  }
-  return problems;
-}
-
 // What is wrong on this page, and how much there is of each kind.
-async function inspectPage() {
+function inspectPage() {
   const formulas = [...document.querySelectorAll("span.math, div.math")];
   const figures = [...document.querySelectorAll(".plotly-lazy")];
   const images = [...document.images];
-  const choices = [...document.querySelectorAll("[data-choose]")];
   const problems = [
-    ...(await choiceProblems(choices)),
     ...formulaProblems(formulas),
     ...figureProblems(figures),
     ...imageProblems(images),

@@ -3,7 +3,8 @@
 Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
-text, nothing makes the page wider than the screen, and the search finds a word.
+text, nothing makes the page wider than the screen, every figure that can be played answers to
+mouse and keyboard, and the search finds a word.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from drive_figures import Driver
 from playwright.sync_api import BrowserContext, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,6 +47,7 @@ class Report:
     formulas: int = 0
     figures: int = 0
     images: int = 0
+    played: int = 0
     seconds: float = 0.0
 
     def add(self, problem: str) -> None:
@@ -56,7 +59,7 @@ class Report:
         verdict = "ok  " if not self.problems else "FAIL"
         line = (
             f"{verdict} {self.page:<36} formulas {self.formulas:>4}  figures {self.figures:>2}"
-            f"  images {self.images:>2}  {self.seconds:4.1f} s"
+            f"  images {self.images:>2}  played {self.played:>2}  {self.seconds:4.1f} s"
         )
         return "\n".join([line, *(f"     - {problem}" for problem in self.problems)])
 
@@ -113,6 +116,10 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
                 if shots:
                     file = f"{name.removesuffix('.html').replace('/', '-')}-{label}-{scheme}"
                     take_shots(page, shots / file, size)
+            driver = Driver(page)
+            for problem in driver.all():
+                report.add(f"{problem} ({label})")
+            report.played = driver.done
             report.formulas, report.figures = found["formulas"], found["figures"]
             report.images = found["images"]
         except Error as error:

@@ -6,6 +6,10 @@ and Ito with a grey and a violet, told apart by readers with any common colour b
 """
 
 from mcmcot_lite.figures.choosing import Chooser, choose
+from mcmcot_lite.figures.lab_cells import explore_cells
+from mcmcot_lite.figures.lab_chains import explore_chains
+from mcmcot_lite.figures.lab_plane import explore_plane
+from mcmcot_lite.figures.labs import Explorer
 from mcmcot_lite.figures.maps import cells, surface
 from mcmcot_lite.figures.moving import play, turn
 from mcmcot_lite.figures.still import clouds, image_grid, prior_circles, scatter, style
@@ -21,9 +25,13 @@ __all__ = [
     "RED",
     "SKY",
     "Chooser",
+    "Explorer",
     "cells",
     "choose",
     "clouds",
+    "explore_cells",
+    "explore_chains",
+    "explore_plane",
     "image_grid",
     "play",
     "prior_circles",

@@ -18,6 +18,7 @@ __all__ = [
     "integers",
     "line",
     "pixels",
+    "points",
     "reach",
     "strings",
     "text",
@@ -54,6 +55,14 @@ def pixels(height: object) -> int:
     """Height of a moving figure."""
     why = "plotly draws no figure lower than this"
     return checks.integer("height", height, 10, why=why, maximum=10_000)
+
+
+def points(name: str, value: Tensor, digits: int = 4) -> list[list[float]]:
+    """Points of the plane, (n, 2), as rounded numbers."""
+    remedy = "Choose two coordinates, for example z[:, :2]."
+    checks.tensor(name, value, shape=(None, 2), remedy=remedy)
+    rows = cast("list[list[float]]", value.detach().double().cpu().tolist())
+    return [[round(v, digits) for v in row] for row in rows]
 
 
 def reach(limit: object) -> float:

@@ -12,26 +12,11 @@ from mcmcot_lite import checks
 from mcmcot_lite.figures import inputs
 from mcmcot_lite.figures.frames import finish, graph_objects, rounded, slider
 from mcmcot_lite.figures.polygons import Polygon, laguerre_polygons
-from mcmcot_lite.figures.theme import BLUE, RED
+from mcmcot_lite.figures.theme import BLUE, PASTEL, RED
 from mcmcot_lite.transport import laguerre_cells
 
 __all__ = ["cells", "surface"]
 
-# Light enough for dark dots and text on top; no two nearer than 26 in the Lab space of colours.
-PASTEL = (
-    "#f19ab4",
-    "#8ffbe7",
-    "#85b6f5",
-    "#bcb57c",
-    "#c0f0fe",
-    "#e7c1fc",
-    "#41c4d3",
-    "#93bca8",
-    "#f2e7d1",
-    "#caf4b9",
-    "#b9b0be",
-    "#eba289",
-)
 DARK = "#333333"
 
 
