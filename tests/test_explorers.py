@@ -119,7 +119,9 @@ def test_it_ends_at_the_exact_map_also_after_a_drag(opened):
     page.mouse.move(picture["x"] + 0.75 * picture["width"], picture["y"] + 0.5 * picture["height"])
     page.mouse.up()
     target.press("ArrowUp")
-    x, y = map(float, re.findall(r"at (\S+), (\S+),", said := target.get_attribute("aria-label"))[0])
+    x, y = map(
+        float, re.findall(r"at (\S+), (\S+),", said := target.get_attribute("aria-label"))[0]
+    )
     assert (x, y) == pytest.approx((1.0, 0.05), abs=0.02), said
     page.locator("[data-play]").click()
     page.wait_for_function("document.querySelector('[data-lab]').dataset.right === '9'")

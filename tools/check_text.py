@@ -20,6 +20,8 @@ from mystbook import Book, BookError, Directive, Heading, Page, Text
 CELL_LINES = 25
 CELL_COLUMNS = 88
 PARAGRAPH_WORDS = 150
+EXERCISES = 5
+LEVELS = ("check", "code", "explore")  # a few minutes on paper; a function; an experiment
 README_LINES = 100
 CLOSING = ("Exercises", "Summary", "Further reading")
 OBJECTIVES = "Objectives and prerequisites"
@@ -49,7 +51,7 @@ def check_page(book: Book, page: Page) -> Iterator[tuple[int, str]]:
     """Line and problem, for one page."""
     if page.chapter is not None:
         yield from check_skeleton(page)
-        yield from check_exercises(page)
+        yield from check_exercises(book, page)
     yield from check_headings(page)
     for block in page.walk():
         if isinstance(block, Directive) and block.name == "code-cell":
@@ -91,13 +93,17 @@ def check_skeleton(page: Page) -> Iterator[tuple[int, str]]:
         )
 
 
-def check_exercises(page: Page) -> Iterator[tuple[int, str]]:
-    """Three exercises at least, each with one folded solution."""
+def check_exercises(book: Book, page: Page) -> Iterator[tuple[int, str]]:
+    """Five exercises at least, of all three levels, each with one folded solution."""
     blocks = [b for b in page.walk() if isinstance(b, Directive)]
     exercises = [b for b in blocks if b.name in ("exercise", "exercise-start")]
     solutions = [b for b in blocks if b.name in ("solution", "solution-start")]
-    if len(exercises) < 3:
-        yield 1, f"a chapter has at least 3 exercises; found {len(exercises)}"
+    if len(exercises) < EXERCISES:
+        yield 1, f"a chapter has at least {EXERCISES} exercises; found {len(exercises)}"
+    levels = [block.argument.partition(" · ")[0] for block in exercises]
+    for level in LEVELS:
+        if level not in levels:
+            yield 1, f"no exercise of the level {level!r}"
     for kind in ("exercise", "solution"):
         starts = [b for b in blocks if b.name == f"{kind}-start"]
         ends = [b for b in blocks if b.name == f"{kind}-end"]
@@ -108,6 +114,13 @@ def check_exercises(page: Page) -> Iterator[tuple[int, str]]:
         if not label:
             yield exercise.line, "an exercise needs a :label:"
             continue
+        level = exercise.argument.partition(" · ")[0]
+        if level not in LEVELS:
+            yield exercise.line, f"the title begins with a level, such as '{LEVELS[0]} · '"
+        number = book.labels[label].number
+        check = f"check.ex_{number.replace('.', '_')}("
+        if level == "code" and page.path.read_text(encoding="utf-8").count(check) < 2:
+            yield exercise.line, f"exercise and solution call {check}...)"
         answers = [s for s in solutions if s.argument == label]
         if len(answers) != 1:
             yield exercise.line, f"the exercise {label} has {len(answers)} solutions, not 1"

@@ -1,6 +1,6 @@
-"""Works every figure of a page as a reader would: mouse, keyboard, menus; each must change what is seen.
+"""Works every figure of a page as a reader would, by mouse, keyboard and menus.
 
-A change is one of pixels: the figure's screenshot before and after.
+Each must change what is seen: the figure's screenshot before and after.
 """
 
 from __future__ import annotations

@@ -10,20 +10,29 @@ import pytest
 from .conftest import MakeBook
 
 EXERCISE = """\
-:::{{exercise}} Question
+:::{{exercise}} {1} · Question
 :label: ex-{0}
 
-Why?
+Why? {2}
 :::
 
 :::{{solution}} ex-{0}
 :label: sol-{0}
 :class: dropdown
 
-So.
+So. {2}
 :::
 
 """
+LEVELS = ["check", "check", "explore", "explore", "code"]
+
+
+def exercises(chapter: int) -> list[str]:
+    """Five, of all levels."""
+    calls = ["", "", "", "", f"`check.ex_{chapter}_5(f)`"]
+    return [EXERCISE.format(i, LEVELS[i], calls[i]) for i in range(5)]
+
+
 GOOD = (
     """\
 (ch-first)=
@@ -55,11 +64,11 @@ fig, ax = plt.subplots()
 ## Exercises
 
 """
-    + "".join(EXERCISE.format(i) for i in range(3))
+    + "".join(exercises(1))
     + "## Summary\n\nDone.\n\n## Further reading\n\nA book.\n"
 )
 SECOND = GOOD.replace("ch-first", "ch-second").replace("ex-", "ex-b").replace("sol-", "sol-b")
-SECOND = SECOND.replace("fig-a", "fig-b")
+SECOND = SECOND.replace("fig-a", "fig-b").replace("check.ex_1", "check.ex_2")
 
 
 def problems(root: Path) -> list[str]:
@@ -94,7 +103,10 @@ def test_a_good_chapter_has_no_problem(make_book: MakeBook) -> None:
         ("fig, ax = plt.subplots()", "go.Figure()", ""),
         (":label: sol-1\n:class: dropdown\n", ":label: sol-1\n", "folded"),
         ("solution} ex-1", "solution} ex-0", "2 solutions, not 1"),
-        (EXERCISE.format(2), "", "at least 3 exercises"),
+        (exercises(1)[2], "", "at least 5 exercises"),
+        ("code · Question", "check · Question", "no exercise of the level 'code'"),
+        ("code · Question", "hard · Question", "begins with a level"),
+        ("So. `check.ex_1_5(f)`", "So.", "call check.ex_1_5"),
     ],
 )
 def test_each_problem_is_found(make_book: MakeBook, old: str, new: str, message: str) -> None:

@@ -1,0 +1,287 @@
+"""Self-checks: every right answer passes, every typical wrong one is told what it lacks."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from mcmcot_lite import check
+from mcmcot_lite.factor_analysis import posterior
+
+F64 = torch.float64
+
+
+def linear(x, theta, sigma, mu, noise=None, prior=1.0):
+    noise = sigma**2 if noise is None else noise
+    cov = torch.linalg.inv(theta.mT @ theta / noise + prior * torch.eye(theta.shape[1], dtype=F64))
+    return (x - mu) @ theta @ cov / noise, cov
+
+
+def joint(g, z, x, sigma):
+    return -(x - g(z)).flatten(1).square().sum(1) / (2 * sigma**2) - z.square().sum(1) / 2
+
+
+def pixels(g, z, x):
+    return (x - g(z)).flatten(1).square().sum(1)
+
+
+def step(z, grad, s, xi):
+    return z + s**2 / 2 * grad + s * xi
+
+
+def variance(K, s, lam):
+    v = 1.0
+    for _ in range(K):
+        v = (1 - s**2 / 2 * lam) ** 2 * v + s**2
+    return v
+
+
+def mixture(means, covs):
+    mean = means.mean(0)
+    return mean, covs.mean(0) + (means - mean).mT @ (means - mean) / len(means)
+
+
+def choose(x, y, h):
+    return (x @ y.mT + h).argmax(1)
+
+
+def gap(x, y, index, h, factor=2.0, sign=1.0):
+    energy = (x @ y.mT + h).max(1).values.mean() - h.mean()
+    bound = x.square().sum(1).mean() + y.square().sum(1).mean() - factor * energy
+    return sign * ((x - y[index]).square().sum(1).mean() - bound)
+
+
+def corrected(x, z, index, alpha):
+    return (1 - alpha) * x + alpha * z[index]
+
+
+def total(mean_gradient, batches):
+    n = sum(map(len, batches))
+    return sum(len(b) / n * mean_gradient(b) for b in batches)
+
+
+def flop(c_in, c_out, kernel, h, w):
+    return 2 * c_in * c_out * kernel**2 * h * w
+
+
+def kl(mean, log_var):
+    return (mean.square() + log_var.exp() - 1 - log_var).sum(1) / 2
+
+
+def energy_loss(f, up, down):
+    return f(down).mean() - f(up).mean()
+
+
+def uncouple(y, r, t):
+    a, b = y.split(y.shape[1] // 2, 1)
+    return torch.cat([a, (b - t(a)) * (-r(a)).exp()], 1)
+
+
+def visible(x, y, mask):
+    return torch.where(mask, x - y, 0.0).flatten(1).square().sum(1)
+
+
+def precision_at_hits(scores, odd):
+    hits = odd[scores.argsort(descending=True)].double()
+    return ((hits.cumsum(0) / torch.arange(1, len(odd) + 1)) * hits).sum() / hits.sum()
+
+
+def trapezoids(scores, odd):
+    hits = odd[scores.argsort(descending=True)].double()
+    precision = hits.cumsum(0) / torch.arange(1, len(odd) + 1)
+    recall = torch.cat([torch.zeros(1), hits.cumsum(0) / hits.sum()])
+    return torch.trapezoid(torch.cat([precision[:1], precision]), recall)
+
+
+def torn(x, mask, theta, sigma, mu):
+    mean, cov = linear(x[mask], theta[mask], sigma, mu[mask])
+    return mean, cov
+
+
+RIGHT = {
+    "ex_1_5": linear,
+    "ex_2_6": joint,
+    "ex_3_6": step,
+    "ex_4_4": variance,
+    "ex_4_5": mixture,
+    "ex_5_5": choose,
+    "ex_6_5": gap,
+    "ex_7_5": corrected,
+    "ex_8_4": total,
+    "ex_9_4": flop,
+    "ex_10_5": kl,
+    "ex_11_4": energy_loss,
+    "ex_11_3": uncouple,
+    "ex_12_6": visible,
+    "ex_13_6": precision_at_hits,
+    "ex_14_6": torn,
+}
+WRONG = {
+    "1.5, sigma for its square": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, m, s), "slope"),
+    "1.5, no prior": (
+        "ex_1_5",
+        lambda x, t, s, m: linear(x, t, s, m, prior=0.0),
+        "less certain than the prior|slope",
+    ),
+    "1.5, mu forgotten": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, 0 * m), "slope"),
+    "1.5, precision returned": (
+        "ex_1_5",
+        lambda x, t, s, m: (linear(x, t, s, m)[0], torch.linalg.inv(linear(x, t, s, m)[1])),
+        "less certain than the prior",
+    ),
+    "1.5, one thing": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, m)[0], "two things"),
+    "2.6, sigma forgotten": (
+        "ex_2_6",
+        lambda g, z, x, s: -pixels(g, z, x) / 2 - z.square().sum(1) / 2,
+        "weight",
+    ),
+    "2.6, sigma for its square": (
+        "ex_2_6",
+        lambda g, z, x, s: -pixels(g, z, x) / (2 * s) - z.square().sum(1) / 2,
+        "weight",
+    ),
+    "2.6, sign": ("ex_2_6", lambda g, z, x, s: -joint(g, z, x, s), "drawn worse"),
+    "2.6, no prior": ("ex_2_6", lambda g, z, x, s: -pixels(g, z, x) / (2 * s**2), "prior"),
+    "2.6, mean over pixels": (
+        "ex_2_6",
+        lambda g, z, x, s: -pixels(g, z, x) / x[0].numel() / (2 * s**2) - z.square().sum(1) / 2,
+        "sum over pixels",
+    ),
+    "2.6, mean over images": ("ex_2_6", lambda g, z, x, s: joint(g, z, x, s).mean(), "shape"),
+    "3.6, sign": ("ex_3_6", lambda z, g, s, xi: z - s**2 / 2 * g + s * xi, "must rise"),
+    "3.6, s for s^2/2": ("ex_3_6", lambda z, g, s, xi: z + s * g + s * xi, "do not fit"),
+    "3.6, s^2 for s^2/2": ("ex_3_6", lambda z, g, s, xi: z + s**2 * g + s * xi, "do not fit"),
+    "3.6, noise s^2": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g + s**2 * xi, "do not fit"),
+    "3.6, no noise": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g, "noise xi"),
+    "3.6, in place": ("ex_3_6", lambda z, g, s, xi: z.add_(s**2 / 2 * g + s * xi), "arguments"),
+    "4.4, no noise": ("ex_4_4", lambda K, s, lam: (1 - s**2 / 2 * lam) ** (2 * K), "one step"),
+    "4.4, standard deviation": ("ex_4_4", lambda K, s, lam: variance(K, s, lam) ** 0.5, "one step"),
+    "4.4, one step too many": ("ex_4_4", lambda K, s, lam: variance(K + 1, s, lam), "no step"),
+    "4.4, the posterior": ("ex_4_4", lambda K, s, lam: 1 / lam, "no step|one step"),
+    "4.5, within alone": ("ex_4_5", lambda m, c: (m.mean(0), c.mean(0)), "means spread"),
+    "4.5, between alone": ("ex_4_5", lambda m, c: (m.mean(0), m.mT.cov(correction=0)), "width"),
+    "4.5, about 0": (
+        "ex_4_5",
+        lambda m, c: (m.mean(0), c.mean(0) + m.mT @ m / len(m)),
+        "about 0",
+    ),
+    "4.5, n - 1": ("ex_4_5", lambda m, c: (m.mean(0), c.mean(0) + m.mT.cov()), "Divide by n"),
+    "5.5, argmin": ("ex_5_5", lambda x, y, h: (x @ y.mT + h).argmin(1), "huge bonus"),
+    "5.5, worst": ("ex_5_5", lambda x, y, h: (h - x @ y.mT).argmax(1), "worst target"),
+    "5.5, bonus as a price": ("ex_5_5", lambda x, y, h: (x @ y.mT - h).argmax(1), "huge bonus"),
+    "5.5, no bonus": ("ex_5_5", lambda x, y, h: (x @ y.mT).argmax(1), "huge bonus"),
+    "5.5, distance": (
+        "ex_5_5",
+        lambda x, y, h: (h - torch.cdist(x, y).square() / 2).argmax(1),
+        "nearest target",
+    ),
+    "5.5, scores": ("ex_5_5", lambda x, y, h: (x @ y.mT + h).max(1).values, "whole numbers"),
+    "6.5, the factor": ("ex_6_5", lambda *a: gap(*a, factor=1.0), "factor|negative"),
+    "6.5, sign": ("ex_6_5", lambda *a: gap(*a, sign=-1.0), "negative"),
+    "6.5, sum for mean": ("ex_6_5", lambda x, *a: len(x) * gap(x, *a), "mean costs"),
+    "7.5, turned": ("ex_7_5", lambda x, z, i, a: a * x + (1 - a) * z[i], "nothing moves"),
+    "7.5, no index": ("ex_7_5", lambda x, z, i, a: (1 - a) * x + a * z, "use index"),
+    "7.5, wrong end": ("ex_7_5", lambda x, z, i, a: (1 - a) * x[i] + a * z, "nothing moves"),
+    "7.5, squared": ("ex_7_5", lambda x, z, i, a: x + a**2 * (z[i] - x), "share alpha"),
+    "8.4, mean of means": ("ex_8_4", lambda f, b: sum(map(f, b)) / len(b), "smaller"),
+    "8.4, sum of means": ("ex_8_4", lambda f, b: sum(map(f, b)), "too long"),
+    "8.4, first alone": ("ex_8_4", lambda f, b: f(b[0]), "once for each"),
+    "9.4, multiplications": ("ex_9_4", lambda *a: flop(*a) / 2, "additions"),
+    "9.4, output pixels": ("ex_9_4", lambda i, o, k, h, w: flop(i, o, k, h * k, w * k), "input"),
+    "9.4, one channel": ("ex_9_4", lambda i, o, k, h, w: flop(1, o, k, h, w), "each weight"),
+    "10.5, sign": ("ex_10_5", lambda m, v: -kl(m, v), "negative"),
+    "10.5, deviation": (
+        "ex_10_5",
+        lambda m, v: (m.square() + v.exp() - 1 - v / 2).sum(1) / 2,
+        "variances|negative",
+    ),
+    "10.5, mean": ("ex_10_5", lambda m, v: kl(m, v) / m.shape[1], "sum over"),
+    "10.5, no half": ("ex_10_5", lambda m, v: 2 * kl(m, v), "half the squared"),
+    "11.4, sign": ("ex_11_4", lambda f, a, b: f(a).mean() - f(b).mean(), "smaller where"),
+    "11.4, sums": ("ex_11_4", lambda f, a, b: f(b).sum() - f(a).sum(), "take means"),
+    "11.4, detached": ("ex_11_4", lambda f, a, b: energy_loss(f, a, b).detach(), "has a gradient"),
+    "11.3, order": (
+        "ex_11_3",
+        lambda y, r, t: torch.cat(
+            [
+                y[:, : y.shape[1] // 2],
+                y[:, y.shape[1] // 2 :] * (-r(y[:, : y.shape[1] // 2])).exp()
+                - t(y[:, : y.shape[1] // 2]),
+            ],
+            1,
+        ),
+        "order",
+    ),
+    "11.3, nothing undone": ("ex_11_3", lambda y, r, t: y, "second half"),
+    "12.6, hidden": ("ex_12_6", lambda x, y, m: visible(x, y, ~m), "visible"),
+    "12.6, mean": ("ex_12_6", lambda x, y, m: visible(x, y, m) / m.flatten(1).sum(1), "sum over"),
+    "12.6, times mask": (
+        "ex_12_6",
+        lambda x, y, m: ((x - y).square() * m).flatten(1).sum(1),
+        "NaN",
+    ),
+    "13.6, ascending": ("ex_13_6", lambda s, o: precision_at_hits(-s, o), "highest scores"),
+    "13.6, trapezoids": ("ex_13_6", trapezoids, "is wrong|trapezoids"),
+    "13.6, all places": (
+        "ex_13_6",
+        lambda s, o: (o[s.argsort(descending=True)].cumsum(0) / torch.arange(1, len(o) + 1)).mean(),
+        "highest scores",
+    ),
+    "14.6, zeros": (
+        "ex_14_6",
+        lambda x, m, t, s, mu: linear(x.nan_to_num(), t, s, mu),
+        "visible",
+    ),
+    "14.6, NaN": ("ex_14_6", lambda x, m, t, s, mu: linear(x, t, s, mu), "NaN"),
+    "14.6, sigma": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s**0.5, mu), "visible"),
+    "14.6, mu": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s, 0 * mu), "still pull"),
+}
+
+
+def test_every_check_has_a_right_answer_here():
+    assert set(RIGHT) == set(check.__all__) - {"Wrong"}
+    assert {name for name, *_ in WRONG.values()} == set(RIGHT)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_answers_pass(name, capsys):
+    assert getattr(check, name)(RIGHT[name]) is None
+    number = name.removeprefix("ex_").replace("_", ".")
+    assert re.fullmatch(
+        rf"Exercise {number}: right \(\d+ properties hold\)\n", capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_typical_wrong_answers_are_told(case, capsys):
+    name, answer, says = WRONG[case]
+    number = name.removeprefix("ex_").replace("_", ".")
+    with pytest.raises(check.Wrong, match=says) as found:
+        getattr(check, name)(answer)
+    assert str(found.value).startswith(f"Exercise {number}: ")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_no_answer(name):
+    run = getattr(check, name)
+    with pytest.raises(TypeError, match="answer must be a function"):
+        run(3)
+    with pytest.raises(check.Wrong, match="stops with TypeError"):
+        run(lambda: None)
+    with pytest.raises(check.Wrong, match="stops with ZeroDivisionError"):
+        run(lambda *a: 1 / 0)
+    with pytest.raises(check.Wrong):
+        run(lambda *a: None)
+    with pytest.raises(check.Wrong):
+        run(lambda *a: torch.full((3, 3), float("nan")))
+
+
+def test_the_library_itself_passes():
+    def library(x, theta, sigma, mu):
+        found = posterior(x, theta, sigma, mu)
+        return found.mean, found.cov
+
+    check.ex_1_5(library)
