@@ -62,6 +62,8 @@ else:
     if ROOT is None:
         raise FileNotFoundError("Start Jupyter inside a clone of @REPOSITORY@.")
     sys.path.insert(0, str(ROOT))
+if (ROOT / "data").is_dir():  # a class's folder brings its digits
+    os.environ.setdefault("MCMCOT_DATA", str(ROOT / "data"))
 if (ROOT / "notebooks").is_dir():
     os.chdir(ROOT / "notebooks")
 

@@ -1,0 +1,115 @@
+"""make_class.py: a teacher builds both zips, opens them, and a student's notebook runs from one."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import make_class
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EDITIONS = ("student", "solutions")
+
+
+@pytest.fixture(scope="module")
+def zips(tmp_path_factory):
+    out = tmp_path_factory.mktemp("class")
+    command = [sys.executable, str(ROOT / "tools" / "make_class.py"), "--out", str(out)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    paths = [out / f"mcmcot-lite-{edition}.zip" for edition in EDITIONS]
+    assert [line.split(" (")[0] for line in done.stdout.splitlines()] == list(map(str, paths))
+    return dict(zip(EDITIONS, paths, strict=True))
+
+
+@pytest.fixture(scope="module")
+def opened(zips, tmp_path_factory):
+    folders = {}
+    for edition, path in zips.items():
+        folder = tmp_path_factory.mktemp(edition)
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            archive.extractall(folder)
+        folders[edition] = folder / f"mcmcot-lite-{edition}"
+    return folders
+
+
+def cells(folder, name, kind=None):
+    found = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(found)
+    return [c for c in found.cells if kind in (None, c.cell_type)]
+
+
+def test_a_zip_is_light_and_the_same_again(zips, tmp_path):
+    for path in zips.values():
+        assert path.stat().st_size < 8 * 2**20
+    again = make_class.make(ROOT, tmp_path)
+    assert [p.read_bytes() for p in again] == [p.read_bytes() for p in zips.values()]
+
+
+def test_both_have_every_chapter_and_what_it_reads(opened):
+    chapters = {p.name for p in (ROOT / "notebooks").glob("*.ipynb")}
+    for folder in opened.values():
+        assert {p.name for p in (folder / "notebooks").glob("*.ipynb")} == chapters
+        assert (folder / "data" / "mnist_5k.csv.gz").is_file()
+        assert (folder / "mcmcot_lite" / "figures" / "js" / "lab.js").is_file()
+        assert (folder / "results" / "paper.json").is_file()
+        assert "need no network" in (folder / "README.txt").read_text()
+        assert not list(folder.rglob("__pycache__"))
+
+
+def test_students_get_no_solution_and_a_cell_for_each_answer(opened):
+    for path in sorted((opened["solutions"] / "notebooks").glob("*.ipynb")):
+        name = path.stem
+        full, own = (cells(opened[e], name) for e in ("solutions", "student"))
+        text = "\n".join(c.source for c in own)
+        assert "Solution to" not in text, name
+        assert "colab-badge" not in text, name  # it would open the notebook with solutions
+        exercises = [c.source for c in own if c.cell_type == "markdown"]
+        count = sum(c.count("### Exercise ") for c in exercises)
+        answers = [c for c in own if c.source.endswith(": your answer")]
+        assert len(answers) == count, name
+        if not count:
+            assert [c.source for c in own] == [c.source for c in full][1:], name
+        hidden = [c.source for c in full if c.cell_type == "code" and c.source not in text]
+        assert bool(hidden) == bool(count), name
+    assert any("def one_step" in c.source for c in cells(opened["solutions"], "langevin"))
+    assert not any("def one_step" in c.source for c in cells(opened["student"], "langevin"))
+
+
+def test_solutions_are_the_books_own_notebooks(opened):
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        other = (opened["solutions"] / "notebooks" / path.name).read_text(encoding="utf-8")
+        assert json.loads(other) == json.loads(path.read_text(encoding="utf-8")), path.name
+
+
+def test_a_students_notebook_runs_from_its_folder_alone(opened, tmp_path):
+    """Top to bottom, then the answer is filled in and checked, with no network and no clone."""
+    folder = opened["student"]
+    path = folder / "notebooks" / "factor_analysis.ipynb"
+    book = nbformat.read(path, as_version=4)
+    place = next(i for i, c in enumerate(book.cells) if c.source.startswith("# Exercise 1.5"))
+    book.cells[place].source = (
+        "from mcmcot_lite import check, data\nimport mcmcot_lite, torch\n"
+        "def posterior(x, theta, sigma, mu):\n"
+        "    eye = torch.eye(theta.shape[1], dtype=theta.dtype)\n"
+        "    cov = torch.linalg.inv(theta.T @ theta / sigma**2 + eye)\n"
+        "    return (x - mu) @ theta @ cov / sigma**2, cov\n"
+        "check.ex_1_5(posterior)\n"
+        "print(mcmcot_lite.__file__)\nprint(data.mnist5k().source)\n"
+    )
+    book.cells = book.cells[: place + 1]
+    nbformat.write(book, path)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MCMCOT_")}
+    environment |= {"MCMCOT_CACHE": str(tmp_path), "http_proxy": "http://127.0.0.1:9",
+                    "https_proxy": "http://127.0.0.1:9", "MPLBACKEND": "Agg"}  # fmt: skip
+    command = [sys.executable, "-m", "jupyter", "execute", "--inplace", path.name]
+    subprocess.run(command, cwd=path.parent, env=environment, check=True, timeout=600)
+    done = nbformat.read(path, as_version=4)
+    said = "".join(o.get("text", "") for o in done.cells[place].outputs)
+    assert "Exercise 1.5: right" in said
+    assert str(folder / "mcmcot_lite") in said
+    assert "mnist_5k.csv.gz in MCMCOT_DATA" in said
