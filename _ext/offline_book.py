@@ -12,7 +12,8 @@ It does these things:
 7. adds the role ``{repo}`tests/test_density.py` ``, a link to a file of the repository;
 8. takes out of the theme's pages what fails or is not needed from ``file://``;
 9. prints a line for each page that was executed (the build itself runs quietly);
-10. gives the directive ``nb-exec-table`` a plain form: chapter and seconds, in the book's order.
+10. gives the directive ``nb-exec-table`` a plain form: chapter and seconds, in the book's order;
+11. leaves fields of named tuples out of the library's reference: their docstrings list them.
 """
 
 from __future__ import annotations
@@ -199,6 +200,13 @@ def check_numbers(app: Sphinx, env: BuildEnvironment) -> None:
             logger.warning("%s %r is %s", label.kind, name, said, location=f"book/{label.page}")
 
 
+def skip_fields(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: dict[str, Any]
+) -> bool | None:
+    """Autodoc's "Alias for field number 0" says less than the class's own list."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def repo_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Any, *_: Any
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
@@ -246,6 +254,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("comments_config", {}, "html")  # jupyter-book sets it; no comments here
     app.add_role("repo", repo_role)
     app.connect("doctree-read", report_page)
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("config-inited", drop_automatic_scripts)
     app.connect("builder-inited", add_assets)
     app.connect("doctree-resolved", check_pictures)

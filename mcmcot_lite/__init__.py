@@ -40,7 +40,7 @@ from mcmcot_lite.train import Fit, fit, reconstruct
 from mcmcot_lite.transport import TransportMap, certify, exact_map, mix, semidual_map
 
 if TYPE_CHECKING:
-    from mcmcot_lite import baselines, data, features, figures, widgets
+    from mcmcot_lite import baselines, check, data, features, figures, widgets
 
 __version__ = "0.1.0"
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "baselines",
     "celeba_generator",
     "certify",
+    "check",
     "data",
     "distance_to_prior",
     "exact_map",
@@ -93,7 +94,7 @@ __all__ = [
     "widgets",
 ]
 
-_LAZY = ("baselines", "data", "features", "figures", "widgets")
+_LAZY = ("baselines", "check", "data", "features", "figures", "widgets")
 
 
 def __getattr__(name: str) -> object:

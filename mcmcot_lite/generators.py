@@ -123,7 +123,7 @@ class LinearGenerator(nn.Module):
         self.mu = nn.Parameter(mu.detach().clone())
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (n, *shape) of the latents z (n, d)."""
+        """Images ``(n, *shape)`` of the latents z (n, d)."""
         _check_latents(z, self.d, self.theta)
         flat = z @ self.theta.mT + self.mu
         return flat.reshape(len(z), *self.shape)
@@ -166,7 +166,7 @@ class MLP(nn.Module):
         _xavier(self, rng)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (n, *shape) of the latents z (n, d)."""
+        """Images ``(n, *shape)`` of the latents z (n, d)."""
         _check_latents(z, self.d, next(self.parameters()))
         return self.net(z).reshape(len(z), *self.shape)
 
@@ -224,7 +224,7 @@ class Table1(nn.Module):
         _xavier(self, rng)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Images (n, *shape) of the latents z (n, d)."""
+        """Images ``(n, *shape)`` of the latents z (n, d)."""
         _check_latents(z, self.d, next(self.parameters()))
         return self.net(z)
 

@@ -1,6 +1,6 @@
 """Masks that hide part of every image (Sections 7.4 and 7.8): 1 is visible, as in Section 6.
 
-Each function returns a bool tensor of shape (n, *shape), True where a pixel is visible; the
+Each function returns a bool tensor of shape ``(n, *shape)``, True where a pixel is visible; the
 channels of a pixel are hidden together. How much is hidden is exact, the same for every image:
 
 - :func:`patches`: ``count`` patches of h x w pixels that do not overlap hide ``count * h * w``;
@@ -49,7 +49,7 @@ def patches(
         rng: draws the places; the masks are on its device.
 
     Returns:
-        Bool, (n, *shape): ``count * height * width`` pixels of each image are False.
+        Bool, ``(n, *shape)``: ``count * height * width`` pixels of each image are False.
 
     Raises:
         TypeError, ValueError: on bad input, or more patches than there is room for; rng is then as
@@ -91,7 +91,7 @@ def salt_and_pepper(
         rng: draws the places; the masks are on its device.
 
     Returns:
-        Bool, (n, *shape): ``round(share * (H * W))`` pixels of each image are False.
+        Bool, ``(n, *shape)``: ``round(share * (H * W))`` pixels of each image are False.
 
     Raises:
         TypeError, ValueError: on bad input; rng is then as it was.
@@ -154,7 +154,7 @@ def of_paper(kind: str, n: int, shape: Sequence[int], *, rng: torch.Generator) -
         rng: draws the places; the masks are on its device.
 
     Returns:
-        Bool, (n, *shape).
+        Bool, ``(n, *shape)``.
 
     Raises:
         TypeError, ValueError: on bad input.
@@ -235,7 +235,7 @@ def _moved(
 
 
 def _for_images(visible: Tensor, shape: Sequence[int]) -> Tensor:
-    """The same for each channel, (n, *shape)."""
+    """The same for each channel, ``(n, *shape)``."""
     if len(shape) == 2:
         return visible
     return visible[:, None].expand(-1, shape[0], -1, -1).contiguous()

@@ -22,6 +22,10 @@ HEAVY = (
     "ot",
     "mlxtend",
     "efficientnet_lite_pytorch",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "scipy.spatial",
+    "scipy.stats",
 )
 
 
@@ -76,7 +80,7 @@ def test_unknown_names_are_attribute_errors() -> None:
 
 MODULES = ("checks", "density", "frozen", "generators", "langevin", "linear", "factor_analysis",
            "short_run", "settings", "schedules", "train", "metrics", "features",
-           "transport", "data", "baselines")  # fmt: skip
+           "transport", "data", "baselines", "check")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MODULES)

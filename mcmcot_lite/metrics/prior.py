@@ -178,8 +178,8 @@ class EnergyTest(NamedTuple):
     """Energy distance between two samples, and how surprising it is.
 
     Attributes:
-        value: unbiased estimate of 2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 in the mean, and as often
-            below, if both samples have one law.
+        value: unbiased estimate of ``2 E|X - Y| - E|X - X'| - E|Y - Y'|``; 0 in the mean, and as
+            often below, if both samples have one law.
         p: share of random relabellings (this one counted) with a value as large: small if the laws
             differ.
         permutations: relabellings drawn.

@@ -24,7 +24,7 @@ class Certificate:
         dual: D(h) of its potentials: at most the optimum.
         gap: primal - dual, from the centred clouds: no map is cheaper than this one by more.
         allowed: largest gap that the goal and float arithmetic excuse, see
-            :class:`~mcmcot_lite.transport.scores.Proof`.
+            ``transport.scores.Proof``.
         one_to_one: ``bijection`` is a permutation, and ``index`` agrees with it wherever it names
             a target.
         agrees: the map's own claims are right: ``primal`` and ``removed`` are what was found,
