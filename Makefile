@@ -71,8 +71,9 @@ notebooks-check: $(STAMP)  ## fail if a notebook is stale
 class: $(STAMP)  ## two zips for a class: notebooks to work in, and the same with solutions
 	@'$(BIN)/python' tools/make_class.py
 
-text: $(STAMP)  ## checks of the book's text alone
+text: $(STAMP)  ## checks of the book's text alone, and spelling
 	@'$(BIN)/python' tools/check_text.py
+	@'$(BIN)/python' tools/check_spelling.py
 
 browser: $(STAMP)  ## open every built page in chromium, with no network
 	@'$(BIN)/python' tools/check_browser.py $(BROWSER_FLAGS)
