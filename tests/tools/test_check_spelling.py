@@ -1,4 +1,4 @@
-"""check_spelling.py finds a wrong word wherever a reader meets it, and leaves code and names alone."""
+"""check_spelling.py finds a wrong word wherever it is read, and leaves code and names alone."""
 
 from pathlib import Path
 
@@ -56,8 +56,8 @@ def test_a_wrong_word_is_found(make_book: MakeBook, place: str) -> None:
 
 def test_the_readme_is_read_too(make_book: MakeBook) -> None:
     root = make_book(PAGE.format(**GOOD))
-    (root / "README.md").write_text("A langauge.\n\n```bash\nlangauge --x\n```\n")
-    assert problems(root) == ["README.md: langauge"]
+    (root / "README.md").write_text("A posteriro.\n\n```bash\nposteriro --x\n```\n")
+    assert problems(root) == ["README.md: posteriro"]
 
 
 def test_the_words_of_the_project_are_sorted_and_needed() -> None:
