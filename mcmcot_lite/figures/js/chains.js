@@ -62,6 +62,7 @@ lab.each("chains", (root, { grid, limit, side, start, chains, exact }) => {
         const noise = s.value() * Math.sqrt(heat.value());
         z = z.map((v, i) => v + (s.value() ** 2 / 2) * g[i] + noise * normal());
         path.push(z);
+        if (!z.every((v) => Math.abs(v) < 1e6)) break; // it has run away
       }
       found.push(path);
     }
