@@ -45,6 +45,7 @@ book: $(STAMP)  ## execute every chapter and build the book
 	@rm -rf _build/html _build/.doctrees _build/jupyter_execute
 	@echo "executing the chapters"
 	@$(TEST_ENV) '$(BIN)/jupyter-book' build . -W -n --keep-going -q
+	@'$(BIN)/python' tools/make_slides.py
 	@echo "the book: $(CURDIR)/$(PAGE)"
 
 test: $(STAMP)  ## unit tests, checks of the text, and the notebooks (nbval)

@@ -165,6 +165,43 @@ def check_search(browser: Any, html: Path, word: str) -> Report:
     return report
 
 
+def check_deck(browser: Any, html: Path, name: str) -> Report:
+    """Slides: keys turn them, each fits its screen, and nothing is asked from outside."""
+    report, start = Report(f"slides/{name}"), time.monotonic()
+    outside: list[str] = []
+    context = make_context(browser, "light", {"width": 1280, "height": 720}, outside)
+    try:
+        page = context.new_page()
+        page.on("pageerror", lambda error: report.add(f"script error: {str(error)[:200]}"))
+        page.on("requestfailed", lambda request: report.add(f"request failed: {request.url[:200]}"))
+        page.goto((html / "slides" / name).as_uri())
+        page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
+        page.evaluate("MathJax.startup.promise.then(() => true)")
+        count = page.locator("main > section").count()
+        for k in range(1, count + 1):
+            slide = page.locator("main > section.now")
+            page.wait_for_timeout(100)
+            if page.locator("[data-place]").inner_text() != f"{k} / {count}":
+                report.add(f"slide {k} is not reached by the arrow key")
+            high, room = (slide.evaluate(f"s => s.{key}Height") for key in ("scroll", "client"))
+            if high > room + 2:
+                head = slide.locator("h1, h2").first.inner_text()
+                report.add(f"slide {k} ({head}) is {high} pixels high in {room}")
+            report.formulas += slide.locator("mjx-container").count()
+            report.figures += slide.locator("figure").count()
+            page.keyboard.press("ArrowRight")
+        if page.locator("mjx-merror, [data-mjx-error]").count():
+            report.add("MathJax error")
+    except Error as error:
+        report.add(error.message.splitlines()[0])
+    finally:
+        context.close()
+    for address in outside:
+        report.add(f"outside request: {address[:200]}")
+    report.seconds = time.monotonic() - start
+    return report
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Checks all pages; the exit code is 1 if one has a problem."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -200,6 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.pages:
             reports.append(check_search(browser, html, options.word))
             print(reports[-1])
+            for path in sorted(html.glob("slides/*.html")):
+                reports.append(check_deck(browser, html, path.name))
+                print(reports[-1], flush=True)
         browser.close()
     bad = sum(bool(report.problems) for report in reports)
     seconds = sum(report.seconds for report in reports)

@@ -69,9 +69,9 @@ def explore_cells(
         drawn.append(
             f'<g data-target tabindex="0" role="button" aria-roledescription="movable point" '
             f'aria-label="target {j + 1}" transform="translate({a} {b})">'
-            f'<rect x="-9" y="-9" width="18" height="18" transform="rotate(45)" '
+            f'<rect x="-11" y="-11" width="22" height="22" transform="rotate(45)" '
             f'fill="{fills[j]}" stroke="{rim}" stroke-width="3"/>'
-            f'<text data-count text-anchor="middle" dy="4.5" font-size="13" fill="#000" '
+            f'<text data-count text-anchor="middle" dy="5.5" font-size="16" fill="#000" '
             f'style="pointer-events:none;user-select:none">{count[j]}</text></g>'
         )
     right = count.count(1)

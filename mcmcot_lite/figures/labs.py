@@ -53,7 +53,7 @@ def axes(limit: float) -> str:
     """Whole numbers along both axes, and the names of the coordinates."""
     step = max(1, round(limit / 3))
     ticks = range(-step * int(limit // step), int(limit) + 1, step)
-    look = 'font-size="12" fill="#444" style="pointer-events:none;user-select:none"'
+    look = 'font-size="15" fill="#444" style="pointer-events:none;user-select:none"'
     drawn = []
     for v in ticks:
         if abs(v) > 0.93 * limit:
@@ -63,9 +63,9 @@ def axes(limit: float) -> str:
         drawn.append(f'<path d="M{a},{SIDE}v-5M0,{b}h5" stroke="#444"/>')
         drawn.append(f'<text x="{a}" y="{SIDE - 8}" text-anchor="middle" {look}>{shown}</text>')
         if v > -0.8 * limit:
-            drawn.append(f'<text x="8" y="{b + 4}" {look}>{shown}</text>')
-    drawn.append(f'<text x="{SIDE - 20}" y="{SIDE - 8}" {look}>z\N{SUBSCRIPT ONE}</text>')
-    drawn.append(f'<text x="8" y="16" {look}>z\N{SUBSCRIPT TWO}</text>')
+            drawn.append(f'<text x="8" y="{b + 5}" {look}>{shown}</text>')
+    drawn.append(f'<text x="{SIDE - 24}" y="{SIDE - 8}" {look}>z\N{SUBSCRIPT ONE}</text>')
+    drawn.append(f'<text x="8" y="20" {look}>z\N{SUBSCRIPT TWO}</text>')
     return "".join(drawn)
 
 
