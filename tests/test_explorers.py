@@ -181,7 +181,7 @@ def test_chains_of_a_normal_density_have_the_exact_law_of_k_steps(s, K, heat, op
 def test_chains_controls(opened):
     page, lab = opened(explore_chains(AXIS, NORMAL, alt="c", start=(1.0, 0.0), s=0.2, K=5, most=30))
     first, said = state(lab, "ends"), page.locator("[data-said]")
-    assert "Posterior: (0.00, 0.00), (1.00, 1.00)" in said.inner_text()
+    assert "Posterior: mean (0.00, 0.00), deviation (1.00, 1.00)" in said.inner_text()
     page.locator("[data-noise]").click()
     assert state(lab, "ends") != first
     page.locator("[data-start]").press("ArrowLeft")

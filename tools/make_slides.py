@@ -38,8 +38,10 @@ figure > .played { text-align: left; width: 100%; }
 li { margin: 0.35em 0; }
 .eqno { float: right; color: #5a6470; }
 .note { font-size: 0.7em; color: #48566b; }
-[data-lab], [data-choose] { max-width: min(480px, 46vh) !important; font-size: 0.6em;
-  margin: 0 auto !important; }
+[data-choose] { max-width: min(480px, 46vh) !important; font-size: 0.6em; }
+[data-lab] { display: grid; grid-template-columns: minmax(0, 58vh) minmax(0, 1fr); gap: 0 2vw;
+  max-width: none !important; font-size: 0.7em; align-content: start; }
+[data-lab] > :first-child { grid-row: 1 / span 3; }
 footer { position: fixed; bottom: 0; width: 100%; padding: 0.5em 2vw; font-size: 0.55em;
   display: flex; justify-content: space-between; color: #48566b; background: #fff; }
 footer button { font: inherit; margin: 0 0.2em; }

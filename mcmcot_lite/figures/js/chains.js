@@ -94,7 +94,7 @@ lab.each("chains", (root, { grid, limit, side, start, chains, exact }) => {
     const far = !sound || Math.max(...mean.map(Math.abs), ...spread) > 5 * limit;
     said.textContent = far
       ? "The chains have run away: this step is beyond the stability limit."
-      : `Ends of ${chains} chains: mean (${pair(mean)}), deviation (${pair(spread)}). Posterior: (${pair(exact.mean)}), (${pair(exact.spread)}).`;
+      : `Ends of ${chains} chains: mean (${pair(mean)}), deviation (${pair(spread)}). Posterior: mean (${pair(exact.mean)}), deviation (${pair(exact.spread)}).`;
     Object.assign(root.dataset, { ends: JSON.stringify(last), slope: JSON.stringify(slope(from)) });
   }
 
