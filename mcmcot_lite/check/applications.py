@@ -75,9 +75,7 @@ def ex_14_6(posterior: Callable[..., Any]) -> None:
         theta, mu, x = draws(seed, D, d), draws(seed + 5, D), draws(seed + 9, D)
         mask = draws(seed + 13, D) > (0.0, -9.0, 9.0)[seed]  # some, all, none
         torn = x.masked_fill(~mask, float("nan"))
-        found = e.call(torn, mask, theta, sigma, mu)
-        pair = isinstance(found, (tuple, list)) and len(found) == 2
-        e.hold(pair, "return two things, the mean and the covariance.")
+        found = e.pair(e.call(torn, mask, theta, sigma, mu))
         nan = "NaN: hidden pixels must not be read."
         for part in found:
             e.hold(isinstance(part, Tensor) and not bool(part.isnan().any()), nan)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -120,9 +120,10 @@ def ex_8_4(total: Callable[..., Any]) -> None:
 
     for sizes in ((4, 4, 4), (5, 5, 2), (12,), (1, 11)):
         seen.clear()
-        found = e.tensor(e.call(mean_gradient, rows.split(sizes)), (3,))
+        parts = cast("tuple[Tensor, ...]", rows.split(sizes))
+        found = e.tensor(e.call(mean_gradient, parts), (3,))
         e.hold(sorted(seen) == sorted(sizes), "call mean_gradient once for each batch.")
-        summed = torch.stack([part.mean(0) for part in rows.split(sizes)]).sum(0)
+        summed = torch.stack([part.mean(0) for part in parts]).sum(0)
         alone = len(sizes) == 1
         e.hold(alone or not torch.allclose(found, summed), "that is a sum of means, too long.")
         why = "the last batch may be smaller: its images must not count for more than others."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -76,6 +76,12 @@ class Exercise:
         if not bool(torch.isfinite(found).all()):
             raise self.wrong(f"{name} holds NaN or infinity.")
         return found.detach().to(F64)
+
+    def pair(self, found: Any) -> tuple[Any, Any]:
+        """The two things that the answer returns, a mean and a covariance."""
+        both: list[Any] = list(cast("list[Any]", found)) if isinstance(found, (tuple, list)) else []
+        self.hold(len(both) == 2, "return two things, the mean and the covariance.")
+        return both[0], both[1]
 
     def near(self, a: Tensor | float, b: Tensor | float, why: str, rtol: float = 1e-6) -> None:
         """Two numbers or tensors agree up to rounding."""

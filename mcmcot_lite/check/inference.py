@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,17 +19,13 @@ def ex_1_5(posterior: Callable[[Tensor, Tensor, float, Tensor], Any]) -> None:
     e = Exercise("1.5", posterior, "posterior(x, theta, sigma, mu)")
     for seed, (n, D, d, sigma) in enumerate([(4, 6, 2, 0.5), (3, 5, 3, 2.0), (1, 4, 1, 0.1)]):
         theta, mu, x = draws(seed, D, d), draws(seed + 10, D), draws(seed + 20, n, D)
-        found = e.call(x, theta, sigma, mu)
-        e.hold(
-            isinstance(found, (tuple, list)) and len(found) == 2,
-            "return two things, the mean and the covariance.",
-        )
+        found = e.pair(e.call(x, theta, sigma, mu))
         mean, cov = (
             e.tensor(found[0], (n, d), "the mean"),
             e.tensor(found[1], (d, d), "the covariance"),
         )
         e.near(cov, cov.mT, "a covariance is symmetric; yours is not.")
-        values = torch.linalg.eigvalsh((cov + cov.mT) / 2)
+        values = cast(Tensor, torch.linalg.eigvalsh((cov + cov.mT) / 2))
         e.hold(values.min() > 0, "a covariance has positive eigenvalues; yours has not.")
         e.hold(
             values.max() <= 1 + 1e-9,
@@ -147,11 +143,7 @@ def ex_4_5(aggregate: Callable[[Tensor, Tensor], Any]) -> None:
     for seed, (n, d) in enumerate([(5, 2), (40, 3)]):
         means, root = draws(seed, n, d), draws(seed + 5, n, d, d)
         covs = root @ root.mT
-        found = e.call(means, covs)
-        e.hold(
-            isinstance(found, (tuple, list)) and len(found) == 2,
-            "return two things, the mean and the covariance.",
-        )
+        found = e.pair(e.call(means, covs))
         mean, cov = (
             e.tensor(found[0], (d,), "the mean"),
             e.tensor(found[1], (d, d), "the covariance"),

@@ -67,7 +67,7 @@ def ex_11_3(inverse: Callable[..., Any]) -> None:
         def t(a: Tensor, B: Tensor = B) -> Tensor:
             return torch.sin(a @ B)
 
-        a, b = x.split(half, 1)
+        a, b = x[:, :half], x[:, half:]
         y = torch.cat([a, b * r(a).exp() + t(a)], 1)
         found = e.tensor(e.call(y, r, t), (9, d))
         e.near(found[:, :half], a, "the first half passes through unchanged.")

@@ -55,16 +55,16 @@ def explore_cells(
     drawn = [SVG]
     rings = laguerre_polygons(targets, torch.zeros(len(y)), limit)
     for ring, fill in zip(rings, fills, strict=True):
-        corners = " ".join(f"{a},{b}" for a, b in (place(*corner, limit) for corner in ring))
+        corners = " ".join(f"{a},{b}" for a, b in (place(corner, limit) for corner in ring))
         drawn.append(f'<polygon data-area points="{corners}" fill="{fill}" stroke="#fff"/>')
     drawn.append(axes(limit))
     for p, j in zip(x, own, strict=True):
-        (a, b), (c, d) = place(*p, limit), place(*y[j], limit)
+        (a, b), (c, d) = place(p, limit), place(y[j], limit)
         line = f'x1="{a}" y1="{b}" x2="{c}" y2="{d}"'
         drawn.append(f'<line data-way {line} stroke="{DARK}"/>')
         drawn.append(f'<circle cx="{a}" cy="{b}" r="4" fill="{DARK}"/>')
     for j, p in enumerate(y):
-        a, b = place(*p, limit)
+        a, b = place(p, limit)
         rim = BLUE if count[j] == 1 else RED
         drawn.append(
             f'<g data-target tabindex="0" role="button" aria-roledescription="movable point" '

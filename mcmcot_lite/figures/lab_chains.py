@@ -68,7 +68,7 @@ def explore_chains(
     width = checks.integer("width", width, 100, maximum=10_000)
     begin = _start(start, limit)
     values = (log_density - log_density.max()).detach().cpu().double()
-    a, b = place(*begin, limit)
+    a, b = place(begin, limit)
     drawn = [SVG, _shade(values.exp())]
     drawn.append(axes(limit))
     path = f'fill="none" stroke="{GREY}" stroke-width="1"'
@@ -89,8 +89,9 @@ def explore_chains(
         slider("temperature", 0, 4, 1, 0.05),
     ]
     mean, spread = _moments(even, values)
-    rows = [[round(v, 3) for v in row] for row in values.clamp(min=-1e4).tolist()]
-    data = {
+    listed = cast("list[list[float]]", values.clamp(min=-1e4).tolist())
+    rows = [[round(v, 3) for v in row] for row in listed]
+    data: dict[str, Any] = {
         "grid": rows,
         "limit": limit,
         "side": SIDE,
@@ -109,7 +110,8 @@ def _start(start: object, limit: float) -> list[float]:
     """Two numbers inside the picture."""
     rule, remedy = "must be two numbers", "For example (1.0, 0.5)."
     pair = isinstance(start, (tuple, list)) and len(cast("list[Any]", start)) == 2
-    checks.require(pair, "start", rule, checks.shown(start), remedy, TypeError)
+    got = checks.shown(cast(object, start))
+    checks.require(pair, "start", rule, got, remedy, TypeError)
     below = math.nextafter(limit, math.inf)
     return [
         checks.number("start", v, above=-below, below=below, remedy=remedy)
@@ -120,7 +122,8 @@ def _start(start: object, limit: float) -> list[float]:
 def _moments(axis: Tensor, log_density: Tensor) -> tuple[list[float], list[float]]:
     """Mean and deviation of each coordinate of a density on a grid."""
     weights = log_density.flatten().softmax(0).view_as(log_density)
-    mean, spread = [], []
+    mean: list[float] = []
+    spread: list[float] = []
     for marginal in (weights.sum(0), weights.sum(1)):
         middle = float(marginal @ axis)
         mean.append(round(middle, 4))

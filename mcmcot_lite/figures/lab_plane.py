@@ -70,10 +70,10 @@ def explore_plane(
     drawn.append(axes(limit))
     for p, kind in zip(dots, cast("list[int]", which.tolist()), strict=True):
         if max(map(abs, p)) <= limit:
-            a, b = place(*p, limit)
+            a, b = place(p, limit)
             fill = COLOURS[kinds.index(kind)]
             drawn.append(f'<circle cx="{a}" cy="{b}" r="2.5" fill="{fill}" fill-opacity="0.6"/>')
-    a, b = place(0.0, 0.0, limit)
+    a, b = place((0.0, 0.0), limit)
     drawn.append(
         '<g data-point tabindex="0" role="button" aria-roledescription="movable point" '
         f'aria-label="latent" transform="translate({a} {b})"><circle r="16" fill="transparent"/>'

@@ -43,9 +43,9 @@ class Explorer:
         return f"{type(self).__name__}({self.alt!r})"
 
 
-def place(x: float, y: float, limit: float) -> tuple[float, float]:
+def place(point: Sequence[float], limit: float) -> tuple[float, float]:
     """A point of the plane in pixels of the drawing, as ``lab.scale`` has it."""
-    across, up = ((v + limit) / (2 * limit) * SIDE for v in (x, y))
+    across, up = ((v + limit) / (2 * limit) * SIDE for v in point)
     return round(across, 1), round(SIDE - up, 1)
 
 
@@ -54,11 +54,11 @@ def axes(limit: float) -> str:
     step = max(1, round(limit / 3))
     ticks = range(-step * int(limit // step), int(limit) + 1, step)
     look = 'font-size="15" fill="#444" style="pointer-events:none;user-select:none"'
-    drawn = []
+    drawn: list[str] = []
     for v in ticks:
         if abs(v) > 0.93 * limit:
             continue
-        a, b = place(v, v, limit)
+        a, b = place((v, v), limit)
         shown = str(v).replace("-", "\N{MINUS SIGN}")
         drawn.append(f'<path d="M{a},{SIDE}v-5M0,{b}h5" stroke="#444"/>')
         drawn.append(f'<text x="{a}" y="{SIDE - 8}" text-anchor="middle" {look}>{shown}</text>')
