@@ -210,14 +210,18 @@ def skip_fields(
 def repo_role(
     name: str, rawtext: str, text: str, lineno: int, inliner: Any, *_: Any
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """``{repo}`path` ``: the path as code, linked to the file in the repository."""
+    """``{repo}`path` ``: the path as code, linked to the file; ``{repo}`words <path::name>` ``:
+    the words, linked to the line that defines the name.
+    """
     app: Sphinx = inliner.document.settings.env.app
-    path = text.split("::")[0]  # `tests/test_density.py::test_name` points at the file
-    if not (Path(app.srcdir) / path).exists():
-        logger.warning("no file %s in the repository", path, location=(app.env.docname, lineno))
+    try:
+        words, path = mystbook.repository_place(Path(app.srcdir), text)
+    except mystbook.BookError as error:
+        logger.warning("%s", error, location=(app.env.docname, lineno))
+        return [nodes.literal("", text)], []
     options = app.config.html_theme_options
     address = f"{options['repository_url']}/blob/{options['repository_branch']}/{path}"
-    return [nodes.reference("", "", nodes.literal("", text), refuri=address)], []
+    return [nodes.reference("", "", nodes.literal("", words), refuri=address)], []
 
 
 def trim_pages(app: Sphinx, error: Exception | None) -> None:

@@ -440,7 +440,11 @@ class Notebook:
                     raise BookError(f"{self.page.path.name}: no page {target!r}")
                 return f"[{explicit or self.book.pages[name].title}]({self.page_address(name)})"
             case "repo":
-                return f"[`{text}`]({self.repository_address(text.split('::')[0])})"
+                try:
+                    words, path = mystbook.repository_place(self.book.root, text)
+                except BookError as error:
+                    raise BookError(f"{self.page.path.name}: {error}") from None
+                return f"[`{words}`]({self.book.repository}/blob/{self.book.branch}/{path})"
             case "download":
                 return f"[{words}]({self.file_address(target)})"
             case "eq":

@@ -22,6 +22,7 @@ import mystbook
 from bs4 import BeautifulSoup, Tag
 
 LINES, FORMULAS = 6, 2  # at most, on one slide
+QUESTIONS = "Can you now say, without looking,"
 HEIGHT = 410  # pixels of a plotly figure
 STYLE = """
 :root { color-scheme: light; }
@@ -173,7 +174,9 @@ def section_slides(section: Tag) -> list[Slide]:
         titles = section.select("div.exercise > p.admonition-title")
         return listed(titles, head)
     if head == "Summary":
-        return listed(section.select("li"), head)
+        lists = section.select("ul")
+        found = listed(lists[0].select("li"), head) if lists else []
+        return found + [s for ul in lists[1:] for s in listed(ul.select("li"), QUESTIONS)]
     found: list[Slide] = []
     for part in section.select("div.math[id^=equation-], div.proof, figure"):
         if part.find_parent(["details", "figure"]) or part.find_parent(class_="solution"):

@@ -350,3 +350,24 @@ def glossary(body: str) -> dict[str, str]:
         elif current:
             terms[current].append(line.strip())
     return {term: " ".join(text).strip() for term, text in terms.items()}
+
+
+def repository_place(root: Path, text: str) -> tuple[str, str]:
+    """Words and address, below the repository's, of the role ``repo``.
+
+    ``path``, or ``words <path>``; after ``::`` a function or class, whose line is found.
+    """
+    match = re.match(r"^(?P<words>.*?)\s*<(?P<target>[^<>]+)>$", text)
+    words, target = (match["words"], match["target"]) if match else (text, text)
+    path, _, name = target.partition("::")
+    file = root / path
+    if not file.exists():
+        raise BookError(f"no file {path} in the repository")
+    if not name:
+        return words, path
+    defined = re.compile(rf"^\s*(?:def|class)\s+{re.escape(name)}\b")
+    lines = file.read_text(encoding="utf-8").splitlines()
+    found = [i for i, line in enumerate(lines, 1) if defined.match(line)]
+    if not found:
+        raise BookError(f"{path} defines no {name}")
+    return words, f"{path}#L{found[0]}"

@@ -317,3 +317,19 @@ def test_numbers_follow_the_table_of_contents(make_book: MakeBook) -> None:
     assert labels["eq-second"].number == "2.1"
     assert labels["ch-second"].number == "2"
     assert labels["ch-end"].number == ""
+
+
+def test_a_place_in_the_repository_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "x = 1\n\n\ndef f():\n    pass\n\n\nclass F:\n    def g(self):\n        pass\n"
+    )
+    place = mystbook.repository_place
+    assert place(tmp_path, "a.py") == ("a.py", "a.py")
+    assert place(tmp_path, "a.py::f") == ("a.py::f", "a.py#L4")
+    assert place(tmp_path, "f(x) <a.py::f>") == ("f(x)", "a.py#L4")
+    assert place(tmp_path, "F <a.py::F>") == ("F", "a.py#L8")
+    assert place(tmp_path, "g <a.py::g>") == ("g", "a.py#L9")
+    with pytest.raises(mystbook.BookError, match=r"a\.py defines no h"):
+        place(tmp_path, "a.py::h")
+    with pytest.raises(mystbook.BookError, match=r"no file b\.py"):
+        place(tmp_path, "b.py::f")

@@ -33,7 +33,8 @@ PAGE = """
 <p class="admonition-title">Exercise 2.1 (check)</p><p>Why?</p></div>
 <div class="solution dropdown admonition" id="sol-1"><p>SECRET</p>
 <figure><img alt="s" src="SECRET.png"/></figure></div></section>
-<section id="s"><h2>Summary</h2><ul><li>One.</li><li>Two.</li></ul></section>
+<section id="s"><h2>Summary</h2><ul><li>One.</li><li>Two.</li></ul><p>Can you</p>
+<ul><li>why?</li></ul></section>
 <section id="f"><h2>Further reading</h2><p>SECRET</p></section>
 </section></article></body></html>
 """
@@ -45,7 +46,16 @@ def test_a_deck_holds_statements_and_figures_in_order():
     assert plotly
     heads = [slide.head for slide in slides]
     model = ["Model"] * 5  # two formulas, one formula, figure, algorithm, figure
-    assert heads == ["", "After this you can", *model, "Exercises", "Summary"]
+    assert heads == [
+        "",
+        "After this you can",
+        *model,
+        "Exercises",
+        "Summary",
+        make_slides.QUESTIONS,
+    ]
+    assert "why?" in slides[-1].body
+    assert "why?" not in slides[-2].body
     body = "\n".join(slide.body for slide in slides)
     assert "SECRET" not in body
     assert "not on a slide" not in body
@@ -82,7 +92,7 @@ def test_files_are_written_and_name_their_parts(tmp_path):
     text = path.read_text()
     assert path == tmp_path / "slides" / "two.html"
     assert "<title>2. Two &amp; more: slides</title>" in text
-    assert text.count("<section>") == 9
+    assert text.count("<section>") == 10
     assert "../_static/plotly-lazy.js" in text
     assert "http:" not in text
     assert "https:" not in text
