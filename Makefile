@@ -24,7 +24,7 @@ TEST_ENV = $(CLEAN_ENV) PYTHONHASHSEED=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPE
 # A Python warning that a chapter's own line gives stops the build (its text would not be on the page).
 TEST_ENV += PYTHONWARNINGS=error:::__main__
 
-.PHONY: help env book test lint notebooks notebooks-check class text browser linkcheck ci clean
+.PHONY: help env book test lint notebooks notebooks-check class pdf text browser linkcheck ci clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' Makefile | \
@@ -71,6 +71,9 @@ notebooks-check: $(STAMP)  ## fail if a notebook is stale
 
 class: $(STAMP)  ## two zips for a class: notebooks to work in, and the same with solutions
 	@'$(BIN)/python' tools/make_class.py
+
+pdf: $(STAMP)  ## the built book as one PDF, printed by chromium
+	@'$(BIN)/python' tools/make_pdf.py $(PAGES)
 
 text: $(STAMP)  ## checks of the book's text alone, and spelling
 	@'$(BIN)/python' tools/check_text.py

@@ -1,0 +1,99 @@
+"""The built book as a reader meets it: opened from disk, searched, played, unfolded, printed."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import check_browser
+import make_pdf
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
+from pypdf import PdfReader
+
+HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
+CHAPTER = HTML / "book" / "langevin.html"
+PROGRAM = next(filter(None, map(shutil.which, check_browser.BROWSERS)), None)
+PAGE_BYTES, FIGURE_BYTES = 1.5 * 2**20, 2**20
+built = pytest.mark.skipif(not CHAPTER.is_file(), reason="the book is not built: make book")
+seen = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium on PATH")
+pytestmark = [built]
+SOLUTION = "def one_step"  # a line of a solution of the chapter
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        program = playwright.chromium.launch(executable_path=PROGRAM, args=check_browser.FLAGS)
+        yield program
+        program.close()
+
+
+@seen
+def test_a_reader_opens_searches_plays_and_unfolds(browser):
+    outside: list[str] = []
+    context = check_browser.make_context(browser, "light", {"width": 1300, "height": 900}, outside)
+    page = context.new_page()
+    page.goto((HTML / "index.html").as_uri())
+    page.wait_for_url("**/book/index.html")
+    page.goto((HTML / "search.html").as_uri() + "?q=metropolis")
+    hit = page.locator("#search-results li a", has_text="Langevin").first
+    hit.click()
+    page.wait_for_url("**/langevin.html*")
+    page.wait_for_function("document.documentElement.dataset.math === 'ready'")
+    figure = page.locator("[data-lab=chains]")
+    figure.scroll_into_view_if_needed()
+    before = figure.locator("[data-said]").inner_text()
+    figure.locator("[data-noise]").click()
+    assert figure.locator("[data-said]").inner_text() != before
+    line = page.get_by_text(re.compile(r"^\s*def one_step|one_step")).first
+    assert not line.is_visible()
+    solution = page.locator("#sol-lan-code")
+    solution.scroll_into_view_if_needed()
+    solution.locator("button, summary").first.click()
+    page.wait_for_timeout(500)
+    assert SOLUTION in solution.inner_text()
+    assert outside == []
+    context.close()
+
+
+def parts(page: BeautifulSoup) -> list[str]:
+    """What each figure that plays carries with it."""
+    played = page.select("[data-lab], [data-choose], script[data-for]")
+    return [str(part) for part in played]
+
+
+@pytest.mark.parametrize("path", sorted((HTML / "book").glob("*.html")), ids=lambda p: p.stem)
+def test_pages_and_figures_are_light(path):
+    text = path.read_text(encoding="utf-8")
+    page = BeautifulSoup(text, "html.parser")
+    own = {(path.parent / str(i["src"])).resolve() for i in page.select("article img[src]")}
+    images = [p for p in own if p.parent.name == "_images"]
+    assert len(text.encode()) + sum(p.stat().st_size for p in images) < PAGE_BYTES
+    for part in parts(page):
+        assert len(part.encode()) < FIGURE_BYTES
+    assert all(p.stat().st_size < FIGURE_BYTES for p in images)
+
+
+@seen
+def test_print_does_not_reveal_solutions(tmp_path):
+    out = tmp_path / "book.pdf"
+    tool = str(Path(make_pdf.__file__))  # in a process of its own: this one has a browser open
+    command = [sys.executable, tool, "--html", str(HTML), "--out", str(out), "langevin"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    printed = PdfReader(out)
+    text = "\n".join(sheet.extract_text() for sheet in printed.pages)
+    assert len(printed.pages) > 5
+    assert said == f"{out} ({len(printed.pages)} pages)\n"
+    assert [item.title for item in printed.outline] == ["3. Langevin dynamics"]
+    assert "Metropolis" in text
+    assert "one_step" not in text
+    assert "too_far" not in text
+
+
+def test_pages_that_are_not_there_are_named(tmp_path, capsys):
+    assert make_pdf.main(["--html", str(tmp_path), "langevin"]) == 1
+    assert "lacks book/langevin; run `make book`" in capsys.readouterr().err
+    assert make_pdf.main(["--html", str(HTML), "nothing"]) == 1
