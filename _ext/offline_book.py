@@ -18,14 +18,16 @@ It does these things:
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import html
 import json
+import platform
 import re
 import shutil
 import sys
 from dataclasses import dataclass, field
-from importlib.metadata import distribution
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,15 @@ class RoundReferenceStyle(AuthorYearReferenceStyle):
     bracket_parenthetical: BracketStyle = field(default_factory=lambda: BracketStyle("(", ")"))
 
 
+def made_on() -> str:
+    """Day, machine and versions of this build."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "scipy", "POT"))
+    return (
+        f"built on {dt.date.today().isoformat()}, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}, {packages}"
+    )
+
+
 def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> nodes.table:
     """The table of ``nb-exec-table``: each executed chapter with its seconds."""
     numbers = app.env.toc_secnumbers
@@ -103,6 +114,13 @@ def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> 
         chapter = ".".join(map(str, numbers[doc][""]))
         title = app.env.titles[doc].astext()
         rows.append((f"{chapter}. {title}", f"{metadata[doc]['exec_data']['runtime']:.0f}"))
+    rest = [doc for doc in metadata if metadata[doc].get("exec_data") and doc not in numbers]
+    for doc in sorted(rest):
+        title = app.env.titles[doc].astext()
+        rows.append((title, f"{metadata[doc]['exec_data']['runtime']:.0f}"))
+    total = sum(float(row[1]) for row in rows[1:])
+    rows.append(("all", f"{total:.0f}"))
+    rows.append((made_on(), ""))
     group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in (80, 20)), cols=2)
     for part, content in ((nodes.thead(), rows[:1]), (nodes.tbody(), rows[1:])):
         for row in content:
