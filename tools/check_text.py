@@ -36,6 +36,7 @@ FILLER = (
 # Folders of a machine that would leak from an author's shell.
 HOST_PATH = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+|tmp|opt|mnt|srv)/")
 LINK = re.compile(r"(?<!!)\[[^\]\[]+\]\((?P<target>[^)\s]+)\)")
+REPO = re.compile(r"\{repo\}`([^`]+)`")
 TEXT_FILES = ("", ".md", ".py", ".yml", ".toml", ".txt", ".js", ".css", ".cff", ".ipynb", ".bib")
 TIME = re.compile(r"\*\*Time:\*\*(?=.*\bread\b)(?=.*\bCPU\b)(?=.*\bT4\b)", re.S)
 
@@ -206,6 +207,11 @@ def check_prose(book: Book, page: Page, block: Text) -> Iterator[tuple[int, str]
             yield line, "an odd number of $: write \\$ for a dollar"
         for match in LINK.finditer(plain):
             yield from check_link(book, page, match["target"], line)
+        for match in REPO.finditer(paragraph):
+            try:
+                mystbook.repository_place(book.root, match[1])
+            except BookError as error:
+                yield line, str(error)
 
 
 def check_link(book: Book, page: Page, target: str, line: int) -> Iterator[tuple[int, str]]:

@@ -58,12 +58,20 @@ SCRIPT = """
   const slides = [...document.querySelectorAll("main > section")];
   const said = document.querySelector("[data-place]");
   let k = Math.max(0, Math.min(slides.length - 1, Number(location.hash.slice(1)) - 1 || 0));
+  // A slide that is too full gets smaller letters.
+  function fit(slide) {
+    slide.style.fontSize = "";
+    for (let size = 25; size > 12 && slide.scrollHeight > slide.clientHeight + 1; size--) {
+      slide.style.fontSize = `${size}px`;
+    }
+  }
   function show(to) {
     k = Math.max(0, Math.min(slides.length - 1, to));
     slides.forEach((slide, i) => slide.classList.toggle("now", i === k));
     said.textContent = `${k + 1} / ${slides.length}`;
     history.replaceState(null, "", `#${k + 1}`);
     window.dispatchEvent(new Event("resize"));
+    fit(slides[k]);
   }
   const keys = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 };
   addEventListener("keydown", (event) => {
@@ -77,6 +85,7 @@ SCRIPT = """
   document.querySelector("[data-back]").addEventListener("click", () => show(k - 1));
   document.querySelector("[data-on]").addEventListener("click", () => show(k + 1));
   show(k);
+  addEventListener("load", () => window.MathJax?.startup?.promise?.then(() => fit(slides[k])));
 })();
 """
 PAGE = """\

@@ -95,6 +95,8 @@ def test_a_good_chapter_has_no_problem(make_book: MakeBook) -> None:
         ("Text with", "word " * 151, "words; at most 150"),
         ("Text with", "[a](nowhere.md)", "no file 'nowhere.md'"),
         ("Text with", "[a](#nowhere)", "no label 'nowhere'"),
+        ("Text with", "{repo}`nowhere.py`", "no file nowhere.py"),
+        ("Text with", "{repo}`f <_toc.yml::f>`", "_toc.yml defines no f"),
         ("fig, ax = plt.subplots()", "x = 1\n" * 25 + "plt.figure()", "26 lines; at most 25"),
         ("fig, ax = plt.subplots()", "x = '" + "a" * 90 + "'", "columns; at most 88"),
         ("  image: {alt: A cloud}\n", "", "image: alt"),
