@@ -24,7 +24,11 @@ TEST_ENV = $(CLEAN_ENV) PYTHONHASHSEED=0 OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPE
 # A Python warning that a chapter's own line gives stops the build (its text would not be on the page).
 TEST_ENV += PYTHONWARNINGS=error:::__main__
 
-.PHONY: help env book test lint notebooks notebooks-check class pdf text browser linkcheck ci clean
+# Pages keep each figure in both forms; they show the PNG, and the archive of figures has the SVG too.
+INLINE = _build/ipython/profile_default
+FORMATS = c.InlineBackend.figure_formats = {"png", "svg"}; c.HistoryManager.enabled = False
+
+.PHONY: help env book test lint notebooks notebooks-check class figures pdf text browser linkcheck ci clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' Makefile | \
@@ -44,7 +48,8 @@ $(STAMP): requirements.txt pyproject.toml
 book: $(STAMP)  ## execute every chapter and build the book
 	@rm -rf _build/html _build/.doctrees _build/jupyter_execute
 	@echo "executing the chapters"
-	@$(TEST_ENV) '$(BIN)/jupyter-book' build . -W -n --keep-going -q
+	@mkdir -p '$(INLINE)' && echo '$(FORMATS)' > '$(INLINE)/ipython_kernel_config.py'
+	@$(TEST_ENV) IPYTHONDIR='$(CURDIR)/_build/ipython' '$(BIN)/jupyter-book' build . -W -n --keep-going -q
 	@'$(BIN)/python' tools/make_slides.py
 	@echo "the book: $(CURDIR)/$(PAGE)"
 
@@ -71,6 +76,9 @@ notebooks-check: $(STAMP)  ## fail if a notebook is stale
 
 class: $(STAMP)  ## two zips for a class: notebooks to work in, and the same with solutions
 	@'$(BIN)/python' tools/make_class.py
+
+figures: $(STAMP)  ## every figure of the built book, PNG and SVG, and a zip of them
+	@'$(BIN)/python' tools/make_figures.py
 
 pdf: $(STAMP)  ## the built book as one PDF, printed by chromium
 	@'$(BIN)/python' tools/make_pdf.py $(PAGES)

@@ -1,0 +1,65 @@
+"""make_figures.py: forms of an executed cell, names in the order of the book, what is missing."""
+
+import base64
+
+import make_figures
+import mystbook
+import pytest
+
+from .conftest import MakeBook
+
+PAGE = """\
+---
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# First
+
+```{code-cell} ipython3
+---
+mystnb:
+  figure:
+    name: fig-one
+    caption: |
+      A cloud of {eq}`eq-a`,
+      in two lines.
+  image:
+    alt: dots
+---
+plt.plot(x)
+```
+"""
+
+
+def cell(name, **data):
+    about = {"mystnb": {"figure": {"name": name, "caption": "c"}}} if name else {}
+    return {"cell_type": "code", "metadata": about, "outputs": [{"data": data}]}
+
+
+def test_both_forms_are_taken_from_an_executed_page():
+    png = base64.b64encode(b"picture").decode()
+    notebook = {
+        "cells": [
+            cell("fig-a", **{"image/png": png, "image/svg+xml": ["<svg>", "</svg>"]}),
+            cell("fig-b", **{"text/html": "<div data-lab></div>"}),
+            cell(None, **{"image/png": png}),
+            {"cell_type": "markdown", "metadata": {}, "source": ""},
+        ]
+    }
+    found = make_figures.still(notebook)
+    assert found == {"fig-a": {"png": b"picture", "svg": b"<svg></svg>"}}
+
+
+def test_names_follow_the_book(make_book: MakeBook) -> None:
+    (figure,) = make_figures.figures_of(mystbook.load(make_book(PAGE)), "first")
+    assert (figure.number, figure.stem) == ("1.1", "01-01-one")
+    assert figure.caption == "A cloud of eq-a, in two lines."
+
+
+def test_a_book_that_is_not_built_is_said(make_book: MakeBook) -> None:
+    root = make_book(PAGE)
+    with pytest.raises(mystbook.BookError, match="run `make book`"):
+        make_figures.write(mystbook.load(root), root / "_build", root / "out")
