@@ -65,6 +65,58 @@ function widthProblems() {
   return [`page is ${root.scrollWidth} pixels wide on a screen of ${root.clientWidth}: ${wide.join(", ")}`];
 }
 
+// Numbers of a CSS colour: red, green, blue of 0 to 255, and opacity.
+function colour(text) {
+  const numbers = text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
+  return numbers.length > 3 ? numbers : [...numbers, 1];
+}
+
+function over(front, back) {
+  return [0, 1, 2].map((i) => front[i] * front[3] + back[i] * (1 - front[3]));
+}
+
+// What an element stands on: the backgrounds behind it, the nearest last.
+function ground(element) {
+  const layers = [];
+  for (let box = element; box; box = box.parentElement) {
+    const layer = colour(getComputedStyle(box).backgroundColor);
+    if (layer[3] > 0) layers.push(layer);
+    if (layer[3] === 1) break;
+  }
+  return layers.reverse().reduce((back, layer) => over(layer, back), [255, 255, 255]);
+}
+
+// WCAG 2: relative luminance, and the ratio of two.
+function luminance(rgb) {
+  const [r, g, b] = rgb.map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+function contrast(a, b) {
+  const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
+  return (high + 0.05) / (low + 0.05);
+}
+
+// Text that is hard to read on what it stands on: less than 4.5 to 1, or 3 to 1 where it is large.
+function contrastProblems() {
+  const found = new Map();
+  const walker = document.createTreeWalker(document.querySelector("article") ?? document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || element.closest("svg, script, style, noscript, .plotly-lazy, [data-lab] svg")) continue;
+    const style = getComputedStyle(element);
+    if (!element.checkVisibility() || Number(style.opacity) < 1 || style.fontSize === "0px") continue;
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    const back = ground(element);
+    const ratio = contrast(over(colour(style.color), back), back);
+    if (ratio >= (large ? 3 : 4.5) - 0.05) continue;
+    const name = [element.tagName.toLowerCase(), ...element.classList].join(".");
+    if (!found.has(name)) found.set(name, `contrast ${ratio.toFixed(1)}: ${name}, "${walker.currentNode.data.trim().slice(0, 30)}"`);
+  }
+  return [...found.values()];
+}
+
 // What is wrong on this page, and how much there is of each kind.
 function inspectPage() {
   const formulas = [...document.querySelectorAll("span.math, div.math")];
@@ -75,6 +127,7 @@ function inspectPage() {
     ...figureProblems(figures),
     ...imageProblems(images),
     ...widthProblems(),
+    ...contrastProblems(),
   ];
   return { problems, formulas: formulas.length, figures: figures.length, images: images.length };
 }
