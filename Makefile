@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV ?= .venv
 WORKERS ?= 2
+COLAB_PYTHON ?= python3.13
+COLAB_VENV ?= _build/colab
 # The first Python on this machine that the pins are made for; `make PYTHON=...` chooses another.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
   $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
@@ -28,7 +30,7 @@ TEST_ENV += PYTHONWARNINGS=error:::__main__
 INLINE = _build/ipython/profile_default
 FORMATS = c.InlineBackend.figure_formats = {"png", "svg"}; c.HistoryManager.enabled = False
 
-.PHONY: help env book test lint notebooks notebooks-check class figures pdf text browser linkcheck ci clean
+.PHONY: help env book test lint notebooks notebooks-check class figures pdf text browser colab linkcheck ci clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' Makefile | \
@@ -89,6 +91,9 @@ text: $(STAMP)  ## checks of the book's text alone, and spelling
 
 browser: $(STAMP)  ## open every built page in chromium, with no network
 	@'$(BIN)/python' tools/check_browser.py $(BROWSER_FLAGS)
+
+colab:  ## every notebook under the versions that Colab ships (Python 3.13, a venv of its own)
+	@tools/colab.sh '$(COLAB_PYTHON)' '$(COLAB_VENV)' '$(WORKERS)'
 
 linkcheck: $(STAMP)  ## every outside link (needs the network)
 	@'$(BIN)/jupyter-book' build . --builder linkcheck -q
