@@ -103,7 +103,7 @@ function contrastProblems() {
   const walker = document.createTreeWalker(document.querySelector("article") ?? document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || element.closest("svg, script, style, noscript, .plotly-lazy, [data-lab] svg")) continue;
+    if (!walker.currentNode.data.trim() || element.closest("svg, script, style, noscript, .plotly-lazy, [aria-hidden=true]")) continue;
     const style = getComputedStyle(element);
     if (!element.checkVisibility() || Number(style.opacity) < 1 || style.fontSize === "0px") continue;
     const size = parseFloat(style.fontSize);

@@ -10,7 +10,8 @@ from typing import Any
 
 FIGURES = "[data-lab], [data-choose], .plotly-lazy"
 SETTLE = 120  # milliseconds that a picture gets
-PLAYED = 1300  # and one that plays: the slowest has a picture every 0.9 seconds
+PATIENCE = 6000  # and no more: a slow machine draws three dimensions without a GPU
+PLAYED = 1300  # one that plays has a picture every 0.9 seconds, or sooner
 
 
 class Driver:
@@ -43,14 +44,16 @@ class Driver:
         """What a figure is called in a report."""
         return f"the figure {(figure.get_attribute('aria-label') or '?')[:50]!r}"
 
-    def changes(self, figure: Any, what: str, act: Callable[[], Any], wait: int = SETTLE) -> None:
-        """Notes a problem where the figure looks the same after the act."""
+    def changes(self, figure: Any, what: str, act: Callable[[], Any]) -> None:
+        """Notes a problem where the figure still looks the same some time after the act."""
         before = figure.screenshot()
         act()
-        self.page.wait_for_timeout(wait)
         self.done += 1
-        if figure.screenshot() == before:
-            self.problems.append(f"{what} changes nothing in {self.name(figure)}")
+        for _ in range(PATIENCE // SETTLE):
+            self.page.wait_for_timeout(SETTLE)
+            if figure.screenshot() != before:
+                return
+        self.problems.append(f"{what} changes nothing in {self.name(figure)}")
 
     def drag(self, target: Any, across: float, down: float) -> None:
         """The mouse takes the middle of a target along."""
@@ -84,7 +87,7 @@ class Driver:
         for mark in ("step", "noise", "play", "reset"):
             button = figure.locator(f"button[data-{mark}]")
             if button.count():
-                self.changes(figure, f"the button {mark}", button.click, 4 * SETTLE)
+                self.changes(figure, f"the button {mark}", button.click)
                 if mark == "play" and button.inner_text() == "Pause":
                     button.click()
 
@@ -98,7 +101,7 @@ class Driver:
             self.changes(figure, "a button", button.click)
         play = figure.locator("[data-play]")
         if play.count():
-            self.changes(figure, "play", play.click, PLAYED)
+            self.changes(figure, "play", play.click)
             play.click()
             still = figure.screenshot()
             self.page.wait_for_timeout(PLAYED)
@@ -106,15 +109,15 @@ class Driver:
                 self.problems.append(f"pause does not hold in {self.name(figure)}")
 
     def plotly(self, figure: Any) -> None:
-        """The slider, the buttons, and in three dimensions a turn."""
+        """In three dimensions a turn; the slider; the buttons."""
+        scene = figure.locator(".gl-container canvas")
+        if scene.count():
+            self.changes(figure, "turning", lambda: self.drag(scene.first, 60, 20))
         rail = figure.locator(".slider-rail-touch-rect")
         if rail.count():
-            self.changes(figure, "the slider", lambda: self.press_at(rail.first, 0.6), 6 * SETTLE)
+            self.changes(figure, "the slider", lambda: self.press_at(rail.first, 0.6))
         play = figure.locator(".updatemenu-button").first
         if play.count():
             self.press_at(rail.first, 0.02)
             self.page.wait_for_timeout(6 * SETTLE)
-            self.changes(figure, "play", lambda: play.click(force=True), PLAYED)
-        scene = figure.locator(".gl-container")
-        if scene.count():
-            self.changes(figure, "turning", lambda: self.drag(scene.first, 60, 20), 4 * SETTLE)
+            self.changes(figure, "play", lambda: play.click(force=True))

@@ -88,9 +88,10 @@ def explore_plane(
         f"background-image:url(data:image/png;base64,{png(sheet[:, :, 0] if c == 1 else sheet)});"
         f"background-size:{100 * m}% {100 * m}%;background-position:{share:g}% {share:g}%"
     )
+    dot = '<span aria-hidden="true" style="color:{}">&#9679;</span>'
     legend = "".join(
-        f'<span style="white-space:nowrap;margin-right:0.7em"><span style="color:{colour}">&#9679;'
-        f"</span>{html.escape(title)}</span>"
+        f'<span style="white-space:nowrap;margin-right:0.7em">{dot.format(colour)}'
+        f"{html.escape(title)}</span>"
         for title, colour in zip(titles, COLOURS, strict=False)
     )
     stage = (
