@@ -17,6 +17,8 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ FLAGS = [
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU
 ]  # fmt: skip
 DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+SLIDE = {"width": 1280, "height": 720}
 SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
 PIECE = 4000  # pixels of height in a screenshot
 PATIENCE = 60_000  # milliseconds for a formula or a figure on a slow machine
@@ -66,6 +69,14 @@ class Report:
 
 def open_page(context: BrowserContext, address: str, report: Report) -> Any:
     """A page that is loaded and typeset; whatever goes wrong on the way is in the report."""
+    page = listened(context, report)
+    page.goto(address)
+    page.wait_for_function("document.documentElement.dataset.math === 'ready'", timeout=PATIENCE)
+    return page
+
+
+def listened(context: BrowserContext, report: Report) -> Any:
+    """An empty page; whatever fails on it from now on is in the report."""
     page = context.new_page()
     page.on("pageerror", lambda error: report.add(f"script error: {str(error)[:200]}"))
 
@@ -75,8 +86,6 @@ def open_page(context: BrowserContext, address: str, report: Report) -> Any:
 
     page.on("console", console)
     page.on("requestfailed", lambda request: report.add(f"request failed: {request.url[:200]}"))
-    page.goto(address)
-    page.wait_for_function("document.documentElement.dataset.math === 'ready'", timeout=PATIENCE)
     return page
 
 
@@ -144,36 +153,37 @@ def take_shots(page: Any, path: Path, size: dict[str, int]) -> None:
     page.evaluate("window.scrollTo(0, 0)")
 
 
+@contextmanager
+def visit(browser: Any, name: str, size: dict[str, int]) -> Iterator[tuple[Report, BrowserContext]]:
+    """A report, and a profile whose failures and requests it takes down."""
+    report, start, outside = Report(name), time.monotonic(), list[str]()
+    context = make_context(browser, "light", size, outside)
+    try:
+        yield report, context
+    except Error as error:
+        report.add(error.message.splitlines()[0])
+    finally:
+        context.close()
+        for address in outside:
+            report.add(f"outside request: {address[:200]}")
+        report.seconds = time.monotonic() - start
+
+
 def check_search(browser: Any, html: Path, word: str) -> Report:
     """The search page finds a word with no server behind it."""
-    report, start = Report(f"search.html?q={word}"), time.monotonic()
-    outside: list[str] = []
-    context = make_context(browser, "light", DESKTOP, outside)
-    try:
+    with visit(browser, f"search.html?q={word}", DESKTOP) as (report, context):
         page = open_page(context, (html / "search.html").as_uri() + f"?q={word}", report)
         page.wait_for_selector("#search-results li a", timeout=PATIENCE)
         page.wait_for_timeout(300)  # what the search fetches late
         if not page.locator("#search-results li a").count():
             report.add("the search finds nothing")
-    except Error as error:
-        report.add(error.message.splitlines()[0])
-    finally:
-        context.close()
-    for address in outside:
-        report.add(f"outside request: {address[:200]}")
-    report.seconds = time.monotonic() - start
     return report
 
 
 def check_deck(browser: Any, html: Path, name: str) -> Report:
     """Slides: keys turn them, each fits its screen, and nothing is asked from outside."""
-    report, start = Report(f"slides/{name}"), time.monotonic()
-    outside: list[str] = []
-    context = make_context(browser, "light", {"width": 1280, "height": 720}, outside)
-    try:
-        page = context.new_page()
-        page.on("pageerror", lambda error: report.add(f"script error: {str(error)[:200]}"))
-        page.on("requestfailed", lambda request: report.add(f"request failed: {request.url[:200]}"))
+    with visit(browser, f"slides/{name}", SLIDE) as (report, context):
+        page = listened(context, report)
         page.goto((html / "slides" / name).as_uri())
         page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
         page.evaluate("MathJax.startup.promise.then(() => true)")
@@ -192,13 +202,6 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
             page.keyboard.press("ArrowRight")
         if page.locator("mjx-merror, [data-mjx-error]").count():
             report.add("MathJax error")
-    except Error as error:
-        report.add(error.message.splitlines()[0])
-    finally:
-        context.close()
-    for address in outside:
-        report.add(f"outside request: {address[:200]}")
-    report.seconds = time.monotonic() - start
     return report
 
 

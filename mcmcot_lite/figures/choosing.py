@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.figures import inputs
+from mcmcot_lite.figures.labs import Explorer, png
 
 __all__ = ["Chooser", "choose"]
 
@@ -64,22 +61,8 @@ SCRIPT = """
 """
 
 
-class Chooser:
-    """What :func:`choose` returns: HTML that a notebook and the book's pages show as they are.
-
-    Attributes:
-        html: the figure.
-        alt: what a reader who cannot see it should know.
-    """
-
-    def __init__(self, html: str, alt: str) -> None:
-        self.html, self.alt = html, alt
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return f"Chooser({self.alt!r})"
+class Chooser(Explorer):
+    """What :func:`choose` returns; shown as every :class:`Explorer` is."""
 
 
 def choose(
@@ -171,7 +154,5 @@ def _sheet(flat: Tensor, columns: int) -> str:
     n, c, h, w = flat.shape
     rows = n // columns
     grid = flat.view(rows, columns, c, h, w).permute(0, 3, 1, 4, 2).reshape(rows * h, -1, c)
-    pixels: Any = (255 * grid).round().to(torch.uint8).numpy()
-    with io.BytesIO() as file:
-        Image.fromarray(pixels[:, :, 0] if c == 1 else pixels).save(file, "PNG", optimize=True)
-        return base64.b64encode(file.getvalue()).decode()
+    pixels = (255 * grid).round().to(torch.uint8)
+    return png(pixels[:, :, 0] if c == 1 else pixels)

@@ -129,6 +129,6 @@ def fresh_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def real_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that MCMCOT_DATA named when the tests began; skips without one."""
     if not REAL_DATA:
-        pytest.skip("MCMCOT_DATA is not set")
+        pytest.skip("MCMCOT_DATA names no folder: the real sets are too large for the repository")
     monkeypatch.setenv("MCMCOT_DATA", REAL_DATA)
     return Path(REAL_DATA)

@@ -22,7 +22,7 @@ COUNTS = {
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_real_digits_and_clothes(real_data: Path, name: str) -> None:
     if not (real_data / f"{name}.npz").is_file():
-        pytest.skip(f"{name}.npz is not there")
+        pytest.skip(f"{name}.npz is not in MCMCOT_DATA, and no set is in the repository")
     found = data.load(name)
     assert found.x.shape == (60_000, 1, 28, 28)
     assert found.y is not None
@@ -32,7 +32,7 @@ def test_real_digits_and_clothes(real_data: Path, name: str) -> None:
 
 def test_the_5000_are_the_first_500_of_each_class_of_mnist(real_data: Path) -> None:
     if not (real_data / "mnist.npz").is_file():
-        pytest.skip("mnist.npz is not there")
+        pytest.skip("mnist.npz is not in MCMCOT_DATA, and no set is in the repository")
     few, all_ = data.mnist5k(), data.mnist()
     for k in range(10):
         assert bool((few.classes(k).x == all_.classes(k).take(500).x).all())
@@ -40,7 +40,7 @@ def test_the_5000_are_the_first_500_of_each_class_of_mnist(real_data: Path) -> N
 
 def test_real_faces(real_data: Path) -> None:
     if not (real_data / "celeba_64.zip").is_file():
-        pytest.skip("celeba_64.zip is not there")
+        pytest.skip("celeba_64.zip is not in MCMCOT_DATA, and no set is in the repository")
     found = data.celeba(limit=50)
     assert found.x.shape == (50, 3, 64, 64)
     assert 0.2 < float(found.images().mean()) < 0.8
@@ -50,7 +50,7 @@ def test_real_faces(real_data: Path) -> None:
 
 def test_the_network_that_knows_clothes(real_data: Path) -> None:
     if not (real_data / "fashion_mnist.npz").is_file():
-        pytest.skip("fashion_mnist.npz is not there")
+        pytest.skip("fashion_mnist.npz is not in MCMCOT_DATA, and no set is in the repository")
     net = digit_network()
     net.load_state_dict(torch.load(FASHION_FILE, weights_only=True))
     test = data.load("fashion_mnist", split="test").take(2000)

@@ -124,7 +124,9 @@ STORED = PROCESS.parents[1] / "results" / "memory.json"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="reads /proc, which Linux alone has"
+)
 @pytest.mark.parametrize(
     "case",
     [

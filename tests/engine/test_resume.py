@@ -258,7 +258,9 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_run(tmp_path, monke
     assert not calls
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs a disk that is always full: /dev/full, on Linux"
+)
 def test_a_really_full_device(tmp_path):
     def write():
         with checkpoint.write_whole(tmp_path / "a") as f:

@@ -9,13 +9,6 @@ import pytest
 from .conftest import MakeBook
 
 PAGE = """\
----
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
 # First
 
 ```{code-cell} ipython3
