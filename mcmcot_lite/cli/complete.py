@@ -74,7 +74,8 @@ def _images(args: argparse.Namespace, run: Opened, n: int) -> tuple[Tensor, Tens
         seen = len(run.z_hat)
         most = seen + n if preset.dataset == "celeba" else None  # whose reader can stop early
         found = images_of(replace(preset, n=most), args)
-        new, known, source = found.x[seen:], run.own(found)[:MOST], "new to the run"
+        run.require_own(found.x[:seen], found.source)
+        new, known, source = found.x[seen:], found.x[: min(seen, MOST)], "new to the run"
         rule = f"must be at most {len(new)}: the run was trained on {seen} of {len(found)} images"
         remedy = "Take fewer images, or pass --images FOLDER with pictures of yours."
     checks.require(n <= len(new), "n", rule, n, remedy)

@@ -21,7 +21,6 @@ from mcmcot_lite.cli import pictures
 from mcmcot_lite.cli.folder import Folder, device_name, preset_from, versions
 from mcmcot_lite.cli.inputs import device_of, images_of, whole
 from mcmcot_lite.cli.log import now
-from mcmcot_lite.data import ImageSet
 from mcmcot_lite.engine import as_float
 from mcmcot_lite.metrics import distance_to_prior, mse
 from mcmcot_lite.presets import Preset
@@ -54,13 +53,11 @@ class Opened:
         checks.require(n <= most, "n", f"must be at most {most} here", n, "Take fewer images.")
         return n
 
-    def own(self, found: ImageSet) -> Tensor:
-        """The first of these images, as many as the run was trained on, if they are those."""
-        x = found.x[: len(self.z_hat)]
-        rule, got = "must hold the images of this run", f"others, from {found.source}"
+    def require_own(self, x: Tensor, source: str) -> None:
+        """Refuses images that are not those that the run was trained on, all of them."""
+        rule, got = "must hold the images of this run", f"others, from {source}"
         remedy = "Pass --data (and --skip-broken) as train had them: its log has the command."
         checks.require(images_sum(x) == self.images, "data", rule, got, remedy)
-        return x
 
     def inferred(
         self, n: int, K: int, args: argparse.Namespace, seed: int
@@ -71,7 +68,7 @@ class Opened:
         coupled = st.batchnorm == "batch"
         m = max(n, min(len(self.z_hat), st.batch_size)) if coupled else n
         found = images_of(self.preset, args)
-        self.own(found)
+        self.require_own(found.x, found.source)
         x = as_float(found.x[:m].to(self.device), st.x_range, torch.float32)
         y, z = library.reconstruct(self.g, x, st, rng=self.rng(seed), z0=self.z_hat[:m])
         return x[:n], y[:n], z[:n]
