@@ -95,8 +95,11 @@ browser: $(STAMP)  ## open every built page in chromium, with no network
 colab:  ## every notebook under the versions that Colab ships (Python 3.13, a venv of its own)
 	@tools/colab.sh '$(COLAB_PYTHON)' '$(COLAB_VENV)' '$(WORKERS)'
 
-linkcheck: $(STAMP)  ## every outside link (needs the network)
-	@'$(BIN)/jupyter-book' build . --builder linkcheck -q
+linkcheck: $(STAMP)  ## every outside link, data mirror and Colab badge (needs the network)
+	@status=0; \
+	'$(BIN)/python' tools/check_links.py || status=1; \
+	'$(BIN)/jupyter-book' build . --builder linkcheck -q || status=1; \
+	exit $$status
 
 ci:  ## everything, as the CI does it
 	@.ci/run
