@@ -12,7 +12,7 @@ It does these things:
 7. adds the role ``{repo}`tests/test_density.py` ``, a link to a file of the repository;
 8. takes out of the theme's pages what fails or is not needed from ``file://``;
 9. prints a line for each page that was executed (the build itself runs quietly);
-10. gives the directive ``nb-exec-table`` a plain form: chapter and seconds, in the book's order;
+10. gives the directive ``nb-exec-table`` a plain form: chapter, seconds, memory, in order;
 11. leaves fields of named tuples out of the library's reference: their docstrings list them.
 """
 
@@ -106,22 +106,27 @@ def made_on() -> str:
 
 
 def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> nodes.table:
-    """The table of ``nb-exec-table``: each executed chapter with its seconds."""
+    """The table of ``nb-exec-table``: each executed page in the book's order, its seconds, and the
+    memory of its notebook as ``benchmarks/notebooks.py`` measured it.
+    """
     numbers = app.env.toc_secnumbers
-    done = [doc for doc in metadata if metadata[doc].get("exec_data") and doc in numbers]
-    rows = [("chapter", "seconds")]
-    for doc in sorted(done, key=lambda doc: numbers[doc][""]):
-        chapter = ".".join(map(str, numbers[doc][""]))
-        title = app.env.titles[doc].astext()
-        rows.append((f"{chapter}. {title}", f"{metadata[doc]['exec_data']['runtime']:.0f}"))
-    rest = [doc for doc in metadata if metadata[doc].get("exec_data") and doc not in numbers]
-    for doc in sorted(rest):
-        title = app.env.titles[doc].astext()
-        rows.append((title, f"{metadata[doc]['exec_data']['runtime']:.0f}"))
-    total = sum(float(row[1]) for row in rows[1:])
-    rows.append(("all", f"{total:.0f}"))
-    rows.append((made_on(), ""))
-    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in (80, 20)), cols=2)
+    memory = json.loads((ROOT / "results" / "notebooks.json").read_text(encoding="utf-8"))
+    data = {doc: kept.get("exec_data") for doc, kept in metadata.items()}
+    times = {doc: run["runtime"] for doc, run in data.items() if run}
+    rows = [("chapter", "seconds", "GB")]
+    numbered = sorted((doc for doc in times if doc in numbers), key=lambda doc: numbers[doc][""])
+    for doc in [*numbered, *sorted(times.keys() - numbers.keys())]:
+        chapter = ".".join(map(str, numbers[doc][""])) + ". " if doc in numbers else ""
+        gigabytes = memory["gigabytes"].get(Path(doc).name)
+        size = "" if gigabytes is None else f"{gigabytes:.1f}"
+        rows.append((chapter + app.env.titles[doc].astext(), f"{times[doc]:.0f}", size))
+    largest = max(memory["gigabytes"].values())
+    rows.append(("all; the largest", f"{sum(times.values()):.0f}", f"{largest:.1f}"))
+    machine = memory["machine"]
+    rows.append((made_on(), "", ""))
+    on = f"Python {machine['python']}, torch {machine['torch']}, {machine['device']}"
+    rows.append((f"memory measured on {machine['date']}, {on}", "", ""))
+    group = nodes.tgroup("", *(nodes.colspec(colwidth=w) for w in (70, 15, 15)), cols=3)
     for part, content in ((nodes.thead(), rows[:1]), (nodes.tbody(), rows[1:])):
         for row in content:
             part += nodes.row("", *(nodes.entry("", nodes.paragraph(text=t)) for t in row))

@@ -1,0 +1,114 @@
+"""Paths that people walk with the repository: a wheel for the library, the notebook on Colab."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from make_notebooks import RELEASE, SETUP
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+REPOSITORY = "https://github.com/mcmcot-lite/mcmcot-lite"
+# No address outside answers: nothing may be fetched, however the machine is connected.
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+PIP = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INDEX": "1"}
+USE = """
+import torch, mcmcot_lite
+from mcmcot_lite import MLP, Settings, features, figures, fit
+print(mcmcot_lite.__file__, mcmcot_lite.__version__)
+rng = torch.Generator().manual_seed(0)
+st = Settings(d=2, K=2, L=1, iterations=2, batch_size=8)
+found = fit(MLP(2, rng=rng), torch.rand(16, 1, 28, 28), st, rng=rng, progress=False)
+cells = figures.explore_cells(torch.rand(6, 2), torch.rand(6, 2), alt="cells")
+print(tuple(found.z.shape), "<script" in cells._repr_html_())
+print(tuple(features.digit_features(torch.rand(4, 1, 28, 28)).shape))
+"""
+# What makes a machine Colab, as far as the first cell looks. The library is not there yet; the last
+# line makes pip install it where this test says, not into the environment that runs it.
+COLAB = """
+import importlib.util, sys, types
+sys.modules["google.colab"] = types.ModuleType("google.colab")
+known = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "mcmcot_lite" else known(name, *more)
+"""
+AFTER = """
+importlib.util.find_spec = known
+import mcmcot_lite
+print("library:", mcmcot_lite.__file__, "folder:", os.getcwd())
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The files of this checkout that a clone would have."""
+    away = shutil.ignore_patterns(
+        ".git", ".venv", "_build", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis", "build"
+    )
+    return Path(shutil.copytree(ROOT, tmp_path / "copy", ignore=away))
+
+
+def test_a_wheel_has_all_that_the_library_needs(copy: Path, tmp_path: Path) -> None:
+    """Built, installed alone into an empty folder, and used from elsewhere."""
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "-q"]
+    env = {**os.environ, **PIP, **NO_NETWORK}
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", tmp_path, copy], check=True, env=env)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", site, wheel], check=True, env=env)
+    env["PYTHONPATH"] = str(site)
+    command = [sys.executable, "-c", USE]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    place = site / "mcmcot_lite" / "__init__.py"
+    version = wheel.name.split("-")[1]
+    assert done.stdout.splitlines() == [f"{place} {version}", "(16, 2) True", "(4, 64)"]
+    assert (site / "mcmcot_lite" / "py.typed").is_file()
+    assert not (site / "tests").exists()
+    command = [sys.executable, "-m", "mcmcot_lite", "--help"]
+    subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
+
+
+def test_a_notebook_on_colab(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Top to bottom on a machine that looks like Colab: the first cell clones the release, installs
+    the library without dependencies, and goes to the notebooks; nothing else comes from outside.
+    """
+    git = ["git", "-C", str(copy), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", RELEASE]):
+        subprocess.run([*git, *words], check=True)
+    site = tmp_path / "site"
+    site.mkdir()
+    settings = {
+        **PIP,
+        **NO_NETWORK,
+        "PIP_TARGET": str(site),
+        "PYTHONPATH": str(site),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{copy}.insteadOf",
+        "GIT_CONFIG_VALUE_0": REPOSITORY,
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MCMCOT_DATA", raising=False)
+    notebook = nbformat.read(ROOT / "notebooks" / "factor_analysis.ipynb", as_version=4)
+    badge, setup = notebook.cells[:2]
+    assert "Open in Colab" in badge.source
+    assert "/content/" in setup.source
+    assert "/content/" in SETUP
+    setup.source = setup.source.replace("/content/", f"{tmp_path}/content/")
+    notebook.cells[1:2] = [
+        nbformat.v4.new_code_cell(COLAB), setup, nbformat.v4.new_code_cell(AFTER),
+    ]  # fmt: skip
+    (tmp_path / "content").mkdir()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    told = "".join(out["text"] for out in notebook.cells[3].outputs)
+    folder = tmp_path / "content" / "mcmcot-lite"
+    place = site / "mcmcot_lite" / "__init__.py"
+    assert told == f"library: {place} folder: {folder / 'notebooks'}\n"
