@@ -12,7 +12,7 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
 "${pip[@]}" install -c constraints-colab.txt setuptools pandas scikit-learn joblib tqdm \
   torch numpy scipy matplotlib plotly ipywidgets pillow ipython ipykernel nbclient nbformat
 "${pip[@]}" freeze | sort >"$venv/before.txt"
-"${pip[@]}" install --no-deps pot mlxtend .
+"${pip[@]}" install --no-deps pot mlxtend normflows .
 "${pip[@]}" freeze | sort >"$venv/after.txt"
 lost=$(comm -23 "$venv/before.txt" "$venv/after.txt")
 [ -z "$lost" ] || { echo "error: replaced or removed: $lost" >&2; exit 1; }

@@ -44,7 +44,7 @@ if IN_COLAB:
         clone = ["git", "clone", "-q", "--depth=1", "--branch=@RELEASE@"]
         subprocess.run([*clone, "@REPOSITORY@", str(ROOT)], check=True)
     wanted = {"ot": "pot", "mlxtend": "mlxtend", "mcmcot_lite": str(ROOT)}
-    missing = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
+@MORE@    missing = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
     if missing:  # without dependencies: torch and numpy stay as Colab ships them
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
         subprocess.run([*pip, *missing], check=True)
@@ -151,6 +151,9 @@ class Notebook:
         setup = SETUP.replace("@REPOSITORY@", self.book.repository).replace("@RELEASE@", RELEASE)
         setup = setup.replace("@NAME@", self.book.repository.rsplit("/", 1)[1])
         wants = self.page.meta.get("colab") or {}
+        names = [f'"{name}": "{name}"' for name in wants.get("packages", ())]
+        more = f"    wanted |= {{{', '.join(names)}}}\n" if names else ""
+        setup = setup.replace("@MORE@", more)
         setup += MODE if wants.get("modes") else ""
         setup += GPU_WARNING if wants.get("gpu") else ""
         self.add_code(setup, {"cellView": "form", "tags": ["nbval-ignore-output"]})
