@@ -30,7 +30,7 @@ TEST_ENV += PYTHONWARNINGS=error:::__main__
 INLINE = _build/ipython/profile_default
 FORMATS = c.InlineBackend.figure_formats = {"png", "svg"}; c.HistoryManager.enabled = False
 
-.PHONY: help env book test lint notebooks notebooks-check class figures pdf text browser colab linkcheck ci clean
+.PHONY: help env book test lint notebooks notebooks-check notebooks-run class figures pdf text browser colab linkcheck ci clean
 
 help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' Makefile | \
@@ -59,10 +59,13 @@ test: $(STAMP)  ## unit tests, checks of the text, and the notebooks (nbval)
 	@status=0; \
 	echo "unit tests, checks of the text"; \
 	$(TEST_ENV) MPLBACKEND=Agg '$(BIN)/python' -m pytest -q -n $(WORKERS) || status=1; \
-	echo "the notebooks"; \
-	$(TEST_ENV) '$(BIN)/python' -m pytest -q -n $(WORKERS) --dist loadscope \
-	  --nbval-lax --nbval-cell-timeout=600 -o filterwarnings=default notebooks || status=1; \
+	$(MAKE) notebooks-run || status=1; \
 	exit $$status
+
+notebooks-run: $(STAMP)  ## the notebooks alone, every cell and assert (nbval)
+	@echo "the notebooks"
+	@$(TEST_ENV) '$(BIN)/python' -m pytest -q -n $(WORKERS) --dist loadscope \
+	  --nbval-lax --nbval-cell-timeout=600 -o filterwarnings=default notebooks
 
 lint: $(STAMP)  ## ruff, pyright (strict for the library), import layers
 	@'$(BIN)/python' -m ruff check --quiet .

@@ -53,6 +53,10 @@ def check_page(book: Book, page: Page) -> Iterator[tuple[int, str]]:
     if page.chapter is not None:
         yield from check_skeleton(page)
         yield from check_exercises(book, page)
+    elif page.is_notebook and not any(
+        TIME.search(b.source) for b in page.blocks if isinstance(b, Text)
+    ):
+        yield 1, "a page that runs says **Time:** minutes to read, to run on a CPU and on a T4"
     yield from check_headings(page)
     for block in page.walk():
         if isinstance(block, Directive) and block.name == "code-cell":

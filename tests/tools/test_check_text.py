@@ -147,3 +147,15 @@ def test_readme_is_short_and_its_links_hold(tmp_path: Path) -> None:
         "README.md:1: 101 lines; at most 100",
         "README.md:1: no file 'b.md'",
     ]
+
+
+def test_a_page_beside_the_chapters_says_how_long_it_takes(make_book: MakeBook) -> None:
+    root = make_book("# First\n")
+    file = root / "book" / "end.md"
+    head = (root / "book" / "first.md").read_text().partition("# First")[0]
+    told = "**Time:** 5 minutes to read; runs in seconds on a CPU, the same on a T4."
+    for text, said in (("Text.", True), (told, False)):
+        file.write_text(f"{head}(ch-end)=\n# End\n\n{text}\n")
+        page = mystbook.load(root).pages["end"]
+        problems = [problem for _, problem in check_text.check_page(mystbook.load(root), page)]
+        assert any("**Time:**" in problem for problem in problems) == said
