@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import OVERFLOW, Network, checked, images_and_mask
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.frozen import batches, frozen
 from mcmcot_lite.langevin import infer
 
 __all__ = ["Score", "anomaly_score", "score_of_latents"]
@@ -133,8 +133,7 @@ def score_of_latents(
         FloatingPointError: where the score overflows.
     """
     sigma, visible = checked(g, z, x, sigma, mask)
-    size = len(x) if batch_size is None else checks.integer("batch_size", batch_size, 1)
-    parts = -(-len(x) // size)
+    parts = batches(g, len(x), batch_size, batchnorm)
     z = z.detach()
     squared: list[Tensor] = []
     with frozen(g, batchnorm):

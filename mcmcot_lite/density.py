@@ -99,8 +99,9 @@ def _check_network(g: Network, z: Tensor, x: Tensor, drawn: bool) -> None:
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # g is the reader's, and may raise anything
-        if checks.is_ours(error):
-            raise (_of_drawn(g, z, x, error) if drawn else error) from None
+        told = _of_drawn(g, z, x, error) if drawn else None
+        if told is not None or checks.is_ours(error):
+            raise (told or error) from None
         d = z.shape[1]
         rule = f"must accept latents of shape (n, {d}), {z.dtype}, on {z.device}"
         remedy = "Match d, dtype and device with those of g."
@@ -123,7 +124,7 @@ def _check_network(g: Network, z: Tensor, x: Tensor, drawn: bool) -> None:
     checks.require(finite, "g(z)", "must be finite", "NaN or infinity", remedy)
 
 
-def _of_drawn(g: Network, z: Tensor, x: Tensor, error: Exception) -> Exception:
+def _of_drawn(g: Network, z: Tensor, x: Tensor, error: Exception) -> Exception | None:
     """What g refuses in latents that the user did not pass, in terms of what was passed."""
     own = g.parameters() if isinstance(g, nn.Module) else iter(())
     like = next((p for p in own if p.is_floating_point()), x)
@@ -136,6 +137,8 @@ def _of_drawn(g: Network, z: Tensor, x: Tensor, error: Exception) -> Exception:
     if like.device != x.device:
         rule, remedy = f"must be on the device of g, {like.device}", "Move x or g."
         return checks.fail("x", rule, x.device, remedy)
+    if not checks.is_ours(error):  # of a module that is not the library's: it may be anything
+        return None
     rule, got = "must be the number of latents that g takes", f"{z.shape[1]}: {error}"
     return checks.fail("d", rule, got, "Pass the d that g was built with.")
 

@@ -66,18 +66,21 @@ def fill_nearest_image(x: Tensor, mask: Tensor, train: Tensor) -> Tensor:
 
     Raises:
         TypeError, ValueError: on bad input.
+        FloatingPointError: where squares overflow float64, in which distances are computed.
     """
     visible = given_mask(x, mask)
     _like("train", train, x, None)
-    y, centre = train.flatten(1), train.flatten(1).mean(0)
+    y = train.flatten(1).double()
+    centre = y.mean(0)
     y = y - centre  # what all images share would cancel, and take digits with it
     filled = torch.empty_like(x)
     squares = y.square()
     parts = -(-len(x) // max(1, CELLS // len(y)))
     for part in torch.arange(len(x), device=x.device).tensor_split(parts):
         seen = visible[part].flatten(1)
-        shown = torch.where(seen, x[part].flatten(1) - centre, 0.0)
-        far = seen.to(y.dtype) @ squares.mT - 2 * shown @ y.mT  # less |shown|^2, the same for all
+        shown = torch.where(seen, x[part].flatten(1).double() - centre, 0.0)
+        far = seen.double() @ squares.mT - 2 * shown @ y.mT  # less |shown|^2, the same for all
+        checks.finite("distance of images", far, "Divide x and train by a large number.")
         filled[part] = torch.where(visible[part], x[part], train[far.argmin(1)])
     return filled
 

@@ -37,6 +37,7 @@ from mcmcot_lite import checks
 __all__ = [
     "BATCHNORM",
     "batch_norms",
+    "batches",
     "buffers_restored",
     "couples",
     "frozen",
@@ -57,6 +58,18 @@ def batch_norms(g: object) -> list[_BatchNorm]:
 def couples(g: object, batchnorm: str) -> bool:
     """Whether the images of a batch depend on each other while g is frozen."""
     return any(batchnorm == "batch" or m.running_mean is None for m in batch_norms(g))
+
+
+def batches(g: object, n: int, batch_size: int | None, batchnorm: str) -> int:
+    """How many batches n images make, of at most ``batch_size``: whether each can be normalised."""
+    checks.choice("batchnorm", batchnorm, BATCHNORM)
+    size = n if batch_size is None else checks.integer("batch_size", batch_size, 1)
+    parts = -(-n // size)
+    enough = batchnorm != "batch" or n >= 2 * parts or not batch_norms(g)
+    rule, got = "'batch' needs 2 images in every batch", f"{n} images in {parts} batches"
+    remedy = "Use larger batches, or batchnorm='running'."
+    checks.require(enough, "batchnorm", rule, got, remedy)
+    return parts
 
 
 @contextmanager

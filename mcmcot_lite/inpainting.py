@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network, checked, given_mask
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.frozen import batches, frozen
 from mcmcot_lite.langevin import infer
 
 __all__ = ["Inpainting", "inpaint", "recover"]
@@ -78,7 +78,8 @@ def inpaint(
         g: trained generator, (n, d) to the shape of x; frozen meanwhile.
         x: images, (n, ...); hidden pixels may hold anything, NaN too, and are never read.
         mask: visible pixels (1), the shape of x or of one image. An image without any gets a
-            draw of the model, since its posterior is the prior; one without hidden pixels, itself.
+            draw of the model, since its posterior is the prior (but for the bias of finite steps:
+            variance 1 / (1 - s^2 / 4) in the long run); one without hidden pixels, itself.
         d: dimension of the latents.
         sigma: pixel noise of the model, > 0.
         s: step size in (0, 2), Eq. (8).
@@ -156,8 +157,7 @@ def recover(
     """
     visible = given_mask(x, mask)
     checked(g, z, x, 1.0, visible)  # sigma plays no part
-    size = len(x) if batch_size is None else checks.integer("batch_size", batch_size, 1)
-    parts = -(-len(x) // size)
+    parts = batches(g, len(x), batch_size, batchnorm)
     with frozen(g, batchnorm):
         y = torch.cat([g(part) for part in z.detach().tensor_split(parts)])
     checks.finite("g(z)", y, "Look for latents that diverged.")

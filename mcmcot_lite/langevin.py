@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network, checked, images_and_mask, raw_grad_z, raw_score
-from mcmcot_lite.frozen import BATCHNORM, batch_norms, frozen, inference_form
+from mcmcot_lite.frozen import batches, frozen, inference_form
 
 __all__ = ["Inference", "infer", "langevin_step", "walk"]
 
@@ -148,12 +148,7 @@ def infer(
     s, rng = check_s(s), checks.rng_on(rng, x.device)
     checks.boolean("metropolis", metropolis)
     checks.boolean("trace", trace)
-    checks.choice("batchnorm", batchnorm, BATCHNORM)
-    size = len(x) if batch_size is None else checks.integer("batch_size", batch_size, 1)
-    parts = -(-len(x) // size)
-    if batchnorm == "batch" and len(x) < 2 * parts and batch_norms(g):
-        rule, got = "'batch' needs 2 images in every batch", f"{len(x)} images in {parts} batches"
-        raise checks.fail("batchnorm", rule, got, "Use larger batches, or batchnorm='running'.")
+    parts = batches(g, len(x), batch_size, batchnorm)
     runs: list[Inference] = []
     with frozen(g, batchnorm), checks.restored(rng):
         f = inference_form(g, batchnorm, K * len(x))

@@ -231,7 +231,8 @@ class TestMask:
             (torch.full((1, 2, 2), 0.5), ValueError, "only 0 (hidden) and 1 (visible); got 4"),
             (torch.full((1, 2, 2), 255), ValueError, "only 0"),
             (torch.full((1, 2, 2), math.nan), ValueError, "only 0"),
-            (torch.full((1, 2, 2), 1j), ValueError, "only 0"),
+            (torch.full((1, 2, 2), 1j), TypeError, "bool, whole or real"),
+            (torch.full((1, 2, 2), 1 + 0j), TypeError, "bool, whole or real"),
         ],
     )
     def test_refuses(self, mask: object, kind: type[Exception], says: str) -> None:

@@ -709,7 +709,7 @@ INFER: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"z0": None, "d": 0}, ValueError, "d must be at least 1; got 0."),
     ({"z0": None, "d": 2.0}, TypeError, "d must be a whole number"),
     ({"z0": None, "d": 3}, ValueError, "g must accept latents of shape (n, 3)"),
-    ({"z0": None, "d": 2, "x": X.double()}, ValueError, "g must accept latents"),
+    ({"z0": None, "d": 2, "x": X.double()}, ValueError, "x must have the dtype of the parameters"),
     ({"z0": None, "d": 2, "x": NAN_X}, ValueError, "x must be finite"),
     ({"z0": None, "d": 2, "x": X.to("meta")}, ValueError, "x must hold values"),
     ({"z0": None, "d": 2, "s": 5}, ValueError, "s must lie in"),

@@ -109,7 +109,10 @@ class VAE(Masked):
     def reconstruct(
         self, x: Tensor, *, rng: torch.Generator | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """G at the mean of q(z|x), of x's shape; nothing is drawn."""
+        """G at the mean of q(z|x), of x's shape; nothing is drawn.
+
+        With a mask all pixels are g's, visible ones too; ``torch.where(mask, x, y)`` completes x.
+        """
         x, _ = self._seen(x, mask)
         with frozen(self):
             return checks.finite("reconstruct", self.g(_finite(self.encoder(x))[0]), OVERFLOW)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from helpers import F64, images, net, normal, seeded
 from sklearn.metrics import average_precision_score
+from torch import nn
 
 from mcmcot_lite import LinearGenerator, anomaly_score, infer, log_joint, score_of_latents
 from mcmcot_lite.linear import log_marginal, posterior
@@ -108,5 +109,8 @@ def test_score_of_latents_refuses():
         score_of_latents(g, z, X, sigma=0.3, log_prior=3)
     with pytest.raises(ValueError, match=r"log_prior\(z\) must have shape"):
         score_of_latents(g, z, X, sigma=0.3, log_prior=lambda z: z)
+    normed = nn.Sequential(nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Unflatten(1, (1, 3, 4)))
+    with pytest.raises(ValueError, match="'batch' needs 2 images in every batch; got 1 images"):
+        score_of_latents(normed, z[:1], X[:1], sigma=0.3, batchnorm="batch")
     with pytest.raises(FloatingPointError, match="anomaly_score must fit"):
         score_of_latents(g, z + 1e20, X, sigma=0.3)

@@ -66,6 +66,21 @@ def test_the_nearest_image_far_from_zero():
     assert torch.allclose(far[~m], fill_nearest_image(x, m, train)[~m].float() + 1000, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(torch.float16, 500), (torch.float32, 1e30), (torch.float64, 1e100)]
+)
+def test_the_nearest_image_where_its_own_dtype_has_no_room_for_squares(dtype, scale):
+    x, m = case(23)
+    x, train = x.to(torch.float16).double(), normal(3, 50, *SHAPE).to(torch.float16).double()
+    want = fill_nearest_image(x, m, train)
+    found = fill_nearest_image((x * scale).to(dtype), m, (train * scale).to(dtype))
+    assert torch.equal(found, (want * scale).to(dtype))
+    with pytest.raises(
+        FloatingPointError, match=r"distance of images must fit into torch\.float64"
+    ):
+        fill_nearest_image(x * 1e160, m, train * 1e160)
+
+
 def test_the_nearest_pixel_is_as_near_as_scikit_learn_finds():
     x, m = case(12)
     y = fill_nearest_pixel(x, m)

@@ -116,7 +116,7 @@ def test_all_visible_is_the_image_and_all_hidden_a_draw_of_the_model():
 
 
 def test_the_generator_is_as_before():
-    g = nn.Sequential(nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Unflatten(1, (1, 3, 4))).train()
+    g = normed().train()
     before = {k: v.clone() for k, v in g.state_dict().items()}
     x, m = images(6), torch.rand(1, 3, 4, generator=seeded()) > 0.5
     for batchnorm in ("running", "batch"):
@@ -180,6 +180,10 @@ def test_one_completion_has_no_spread():
         _ = done.spread
 
 
+def normed():
+    return nn.Sequential(nn.Linear(2, 12), nn.BatchNorm1d(12), nn.Unflatten(1, (1, 3, 4)))
+
+
 def test_recover_refuses():
     z = torch.zeros(6, 2)
     with pytest.raises(ValueError, match="z must have one row"):
@@ -190,3 +194,17 @@ def test_recover_refuses():
         recover(net(), z, X, None)
     with pytest.raises(ValueError, match="NaN or infinity in image 3"):
         recover(net(), z, NAN, M | True)
+    with pytest.raises(
+        ValueError, match="'batch' needs 2 images in every batch; got 6 images in 6"
+    ):
+        recover(normed(), z, X, M, batch_size=1, batchnorm="batch")
+    assert recover(normed(), z, X, M, batch_size=2, batchnorm="batch").isfinite().all()
+
+
+def test_the_users_own_module_is_spoken_of_in_terms_of_x():
+    own = nn.Sequential(nn.Linear(2, 12), nn.Unflatten(1, (1, 3, 4)))
+    rule = r"^x must have the dtype of the parameters of g, torch.float32; got torch.float64\. "
+    with pytest.raises(ValueError, match=rule):
+        inpaint(own, X.double(), M, **HOW, rng=seeded())
+    with pytest.raises(ValueError, match=r"^g must accept latents of shape \(n, 3\)"):
+        inpaint(own, X, M, **HOW | {"d": 3}, rng=seeded())
