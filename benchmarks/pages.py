@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "results" / "pages.json"
 sys.path.insert(0, str(ROOT / "tools"))
 
-from check_browser import BROWSERS, FLAGS  # noqa: E402
+from chromium import FLAGS, program  # noqa: E402
 
 USABLE = """() => new Promise(done => {
   const end = () => done(performance.now() / 1000);
@@ -48,12 +47,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     given = parser.parse_args()
     pages = sorted((given.html.resolve() / "book").glob("*.html"))
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None or not pages:
+    path = program()
+    if path is None or not pages:
         parser.error("needs chromium on PATH and a built book (`make book`)")
     taken: dict[str, list[float]] = {page.stem: [] for page in pages}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         version = browser.version
         for _ in range(given.repeats):
             for page in pages:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import shutil
 
+import chromium
 import pytest
 import torch
 from helpers import F64
@@ -17,9 +17,8 @@ from mcmcot_lite.figures import explore_cells, explore_chains, explore_plane
 from mcmcot_lite.figures.polygons import laguerre_polygons
 from mcmcot_lite.transport import dual_value, laguerre_cells
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PROGRAM = next(filter(None, map(shutil.which, BROWSERS)), None)
-needs_browser = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium on PATH")
+PROGRAM = chromium.program()
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 
 
 def cloud(n, seed, scale=0.6):
@@ -43,7 +42,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox"])
+        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
         yield program
         program.close()
 

@@ -14,7 +14,6 @@ Needs chromium on PATH. Without it the check is skipped, or fails with ``--requi
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -23,17 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chromium import FLAGS, MISSING, program
 from drive_figures import Driver
 from playwright.sync_api import BrowserContext, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = [
-    "--no-sandbox",  # CI containers run as root
-    "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-default-apps",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU
-]  # fmt: skip
 DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
 SLIDE = {"width": 1280, "height": 720}
 SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
@@ -223,17 +216,17 @@ def main(arguments: list[str] | None = None) -> int:
     if not pages:
         print(f"error: no pages in {html}; run `make book`", file=sys.stderr)
         return 1
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
+    path = program()
+    if path is None:
         verdict = "required, so this is an error" if options.require else "skipped"
-        print(f"browser check: no chromium on PATH (Debian: apt-get install chromium); {verdict}")
+        print(f"browser check: {MISSING}; {verdict}")
         return int(options.require)
     if options.shots:
         options.shots.mkdir(parents=True, exist_ok=True)
 
     reports: list[Report] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for name in pages:
             reports.append(check_page(browser, html, name, options.shots))
             print(reports[-1], flush=True)

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import mystbook
-from check_browser import BROWSERS, FLAGS, PATIENCE, SCRIPT
+from check_browser import PATIENCE, SCRIPT
+from chromium import FLAGS, MISSING, program
 from mystbook import Book, BookError
 from playwright.sync_api import sync_playwright
 
@@ -82,12 +83,12 @@ def still(notebook: dict[str, Any]) -> dict[str, dict[str, bytes]]:
 
 def played(html: Path, wanted: dict[str, list[str]]) -> dict[str, dict[str, bytes]]:
     """The same for figures that play: page -> their names."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        raise BookError("no chromium on PATH (Debian: apt-get install chromium)")
+    path = program()
+    if path is None:
+        raise BookError(MISSING)
     found: dict[str, dict[str, bytes]] = {}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for name, labels in wanted.items():
             page = browser.new_page(viewport={"width": 1300, "height": 900}, device_scale_factor=2)
             page.goto((html / "book" / f"{name}.html").as_uri())

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import sys
 from pathlib import Path
 
 import mystbook
-from check_browser import BROWSERS, FLAGS, PATIENCE, SCRIPT
+from check_browser import PATIENCE, SCRIPT
+from chromium import FLAGS, MISSING, program
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfReader, PdfWriter
 
@@ -50,12 +50,12 @@ def printed(browser: Browser, address: str) -> bytes:
 
 def write(html: Path, names: dict[str, str], out: Path) -> int:
     """Prints the pages, name -> title, into one file; returns its number of sheets."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        raise FileNotFoundError("no chromium on PATH (Debian: apt-get install chromium)")
+    path = program()
+    if path is None:
+        raise FileNotFoundError(MISSING)
     whole = PdfWriter()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         for name, title in names.items():
             part = PdfReader(io.BytesIO(printed(browser, (html / f"{name}.html").as_uri())))
             first = len(whole.pages)

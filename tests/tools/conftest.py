@@ -1,13 +1,9 @@
 """A small book to try the tools on."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
 
 HEAD = """\
 ---

@@ -1,12 +1,12 @@
 """The built book as a reader meets it: opened from disk, searched, played, unfolded, printed."""
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import check_browser
+import chromium
 import make_pdf
 import pytest
 from bs4 import BeautifulSoup
@@ -15,10 +15,10 @@ from pypdf import PdfReader
 
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 CHAPTER = HTML / "book" / "langevin.html"
-PROGRAM = next(filter(None, map(shutil.which, check_browser.BROWSERS)), None)
+PROGRAM = chromium.program()
 PAGE_BYTES, FIGURE_BYTES = 1.5 * 2**20, 2**20
 built = pytest.mark.skipif(not CHAPTER.is_file(), reason="the book is not built: make book")
-seen = pytest.mark.skipif(PROGRAM is None, reason="there is no chromium on PATH")
+seen = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 pytestmark = [built]
 SOLUTION = "def one_step"  # a line of a solution of the chapter
 
@@ -26,7 +26,7 @@ SOLUTION = "def one_step"  # a line of a solution of the chapter
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=check_browser.FLAGS)
+        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
         yield program
         program.close()
 
