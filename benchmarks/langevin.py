@@ -55,7 +55,7 @@ from mcmcot_lite import (
     svhn_generator,
 )
 from mcmcot_lite.engine import LOW, Engine
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.memory import chosen_chunk
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"

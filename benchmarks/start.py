@@ -1,9 +1,9 @@
-"""What `import mcmcot_lite` costs beside `import torch`, which any user pays.
+"""What `import mcmcot_lite` costs, and its first use, beside `import torch`, which any user pays.
 
     python benchmarks/start.py [--repeats 9]
 
-Fresh processes, the two in turns; medians, their ratio and the packages that only the library loads
-go to `results/start.json`.
+Fresh processes, in turns; medians, the ratio of a first use to torch, and the packages that only
+the library loads go to `results/start.json`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ RESULT = Path(__file__).resolve().parent.parent / "results" / "start.json"
 PACKAGES = "; import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 
 
-def seconds(module: str) -> float:
-    """Wall time of a fresh process that imports a module."""
+LINES = {
+    "torch": "import torch",
+    "mcmcot_lite": "import mcmcot_lite",
+    "from mcmcot_lite import fit": "from mcmcot_lite import fit",
+}
+
+
+def seconds(line: str) -> float:
+    """Wall time of a fresh process that runs a line."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+    subprocess.run([sys.executable, "-c", line], check=True)
     return time.perf_counter() - start
 
 
-def packages(module: str) -> set[str]:
-    """The top-level packages in memory after an import."""
-    command = [sys.executable, "-c", f"import {module}{PACKAGES}"]
+def packages(line: str) -> set[str]:
+    """The top-level packages in memory after a line."""
+    command = [sys.executable, "-c", f"{line}{PACKAGES}"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
@@ -40,17 +47,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=9, help="processes of each kind")
     repeats = parser.parse_args().repeats
-    own = packages("mcmcot_lite") - packages("torch") - sys.stdlib_module_names
-    times: dict[str, list[float]] = {"torch": [], "mcmcot_lite": []}
+    first = "from mcmcot_lite import fit"
+    own = packages(LINES[first]) - packages(LINES["torch"]) - sys.stdlib_module_names
+    times: dict[str, list[float]] = {name: [] for name in LINES}
     for _ in range(repeats):
-        for module, taken in times.items():
-            taken.append(seconds(module))
-    median = {module: statistics.median(taken) for module, taken in times.items()}
+        for name, taken in times.items():
+            taken.append(seconds(LINES[name]))
+    median = {name: statistics.median(taken) for name, taken in times.items()}
     report = {
         "machine": machine.record(),
         "repeats": repeats,
-        "seconds": {module: round(value, 3) for module, value in median.items()},
-        "ratio": round(median["mcmcot_lite"] / median["torch"], 3),
+        "seconds": {name: round(value, 3) for name, value in median.items()},
+        "ratio": round(median[first] / median["torch"], 3),
         "packages": sorted(name for name in own if not name.startswith("_")),
     }
     print(json.dumps(report, indent=1))

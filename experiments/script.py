@@ -19,7 +19,7 @@ from experiments.task import Task
 from mcmcot_lite import Settings
 from mcmcot_lite.baselines import Corrected
 from mcmcot_lite.density import raw_score
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.langevin import walk
 from mcmcot_lite.learning import raw_learn
 from mcmcot_lite.schedules import normal

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import OVERFLOW, Network, checked, images_and_mask
-from mcmcot_lite.frozen import batches, frozen
+from mcmcot_lite.freezing import batches, frozen
 from mcmcot_lite.langevin import infer
 
 __all__ = ["Score", "anomaly_score", "score_of_latents"]
@@ -71,7 +71,7 @@ def anomaly_score(
         mask: visible pixels (1), Eq. (16); images that hide more score less.
         batch_size: most images in one pass; None takes all at once. Starts and noise
             are drawn batch by batch, so another size gives other draws.
-        batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: ``"running"`` or ``"batch"``, see :func:`mcmcot_lite.frozen`.
 
     Returns:
         :class:`Score`.
@@ -123,7 +123,7 @@ def score_of_latents(
         log_prior: (n, d) to (n,), up to a constant; None is that of N(0, I). An energy-based
             prior's is ``lambda z: energy(z) - z.square().sum(1) / 2``.
         batch_size: most images in one pass; None takes all at once.
-        batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: ``"running"`` or ``"batch"``, see :func:`mcmcot_lite.frozen`.
 
     Returns:
         :class:`Score`.

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import checks
-from mcmcot_lite.frozen import buffers_restored, frozen
+from mcmcot_lite.freezing import buffers_restored, frozen
 
 __all__ = ["Network", "grad_z", "learning_gradient", "log_joint"]
 
@@ -229,7 +229,7 @@ def grad_z(g: Network, z: Tensor, x: Tensor, *, sigma: float, mask: Tensor | Non
     r"""Gradient of the log posterior in z, :math:`\nabla_z \log p(z \mid x)`: Eq. (8), Eq. (18).
 
     It equals the gradient of :func:`log_joint`, because p(x) does not depend on z. g is frozen, as
-    in every inference: no dropout, stored BatchNorm averages (:mod:`mcmcot_lite.frozen`).
+    in every inference: no dropout, stored BatchNorm averages (:func:`mcmcot_lite.frozen`).
     Arguments and errors as :func:`log_joint`. Returns shape (n, d), detached.
     """
     sigma, visible = checked(g, z, x, sigma, mask)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import raw_score
-from mcmcot_lite.frozen import (
+from mcmcot_lite.freezing import (
     batch_norms,
     buffers_restored,
     couples,

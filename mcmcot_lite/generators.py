@@ -10,7 +10,7 @@ The sizes of Table 1 are as printed. Three points the table leaves open are sett
 - A layer under BatchNorm has no bias of its own: BatchNorm would subtract it.
 
 Weights start Xavier normal, biases at zero (Section 7.1). Inference may use BatchNorm in two modes,
-see :mod:`mcmcot_lite.frozen`.
+see :func:`mcmcot_lite.frozen`.
 """
 
 from __future__ import annotations

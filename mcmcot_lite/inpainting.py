@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network, checked, given_mask
-from mcmcot_lite.frozen import batches, frozen
+from mcmcot_lite.freezing import batches, frozen
 from mcmcot_lite.langevin import infer
 
 __all__ = ["Inpainting", "inpaint", "recover"]
@@ -91,7 +91,7 @@ def inpaint(
             p(hidden | visible), where g(z) alone is its mean given z.
         batch_size: most images in one pass; None takes all at once. Starts and noise
             are drawn batch by batch, so another size gives other draws.
-        batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: ``"running"`` or ``"batch"``, see :func:`mcmcot_lite.frozen`.
 
     Returns:
         :class:`Inpainting`.
@@ -146,7 +146,7 @@ def recover(
         x: images, (n, ...); hidden pixels may hold anything and are never read.
         mask: visible pixels (1), the shape of x or of one image.
         batch_size: most images in one pass; None takes all at once.
-        batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: ``"running"`` or ``"batch"``, see :func:`mcmcot_lite.frozen`.
 
     Returns:
         (n, ...): x where visible, bit for bit; g(z) elsewhere.

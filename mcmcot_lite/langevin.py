@@ -24,7 +24,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network, checked, images_and_mask, raw_grad_z, raw_score
-from mcmcot_lite.frozen import batches, frozen, inference_form
+from mcmcot_lite.freezing import batches, frozen, inference_form
 
 __all__ = ["Inference", "infer", "langevin_step", "walk"]
 
@@ -64,7 +64,7 @@ def langevin_step(
     """One step of Eq. (8), or of Eq. (19) with a mask.
 
     Args:
-        g: generator, (n, d) to the shape of x; frozen meanwhile (:mod:`mcmcot_lite.frozen`).
+        g: generator, (n, d) to the shape of x; frozen meanwhile (:func:`mcmcot_lite.frozen`).
         z: current latents, (n, d); not changed.
         x: images, (n, ...); hidden pixels are never read.
         sigma: pixel noise, > 0.
@@ -124,7 +124,7 @@ def infer(
         batch_size: most images in one pass, to bound memory; None takes all at once. Batches have
             equal sizes, up to 1. Chains do not depend on each other (but see ``batchnorm``);
             their starts and their noise are drawn batch by batch.
-        batchnorm: ``"running"`` or ``"batch"``, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: ``"running"`` or ``"batch"``, see :func:`mcmcot_lite.frozen`.
 
     Returns:
         :class:`Inference`.

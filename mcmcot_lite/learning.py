@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import checked, raw_log_joint
-from mcmcot_lite.frozen import batch_norms, learning_restored
+from mcmcot_lite.freezing import batch_norms, learning_restored
 from mcmcot_lite.world import ALONE, World
 
 __all__ = ["check_trainable", "learn", "raw_learn"]

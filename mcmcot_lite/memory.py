@@ -17,7 +17,7 @@ from torch import nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.engine import LOW, NOISE, Compute, resolved
-from mcmcot_lite.frozen import couples
+from mcmcot_lite.freezing import couples
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.meter import folded_bytes, metered, pass_bytes
 from mcmcot_lite.settings import Settings

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from mcmcot_lite.density import raw_log_joint, raw_score
-from mcmcot_lite.frozen import batch_norms, frozen, inference_form, lowered
+from mcmcot_lite.freezing import batch_norms, frozen, inference_form, lowered
 
 __all__ = ["Meter", "Pass", "folded_bytes", "metered", "pass_bytes", "scratch"]
 
@@ -191,7 +191,7 @@ def metered(
         shape: of one image.
         dtype: of the activations; where it is not that of g, g runs under autocast.
         learning: gradients for the weights, not for the latents.
-        batchnorm: during inference, see :mod:`mcmcot_lite.frozen`.
+        batchnorm: during inference, see :func:`mcmcot_lite.frozen`.
         device: on a CPU, what convolutions take for themselves is added.
         channels_last: the layout of the weights; it decides what that is.
     """

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.engine import Engine, out_of_memory
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.settings import Settings
 from mcmcot_lite.transport import TransportMap, mix, transport
 from mcmcot_lite.transport.scan import shared

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import check_sigma
-from mcmcot_lite.frozen import BATCHNORM
+from mcmcot_lite.freezing import BATCHNORM
 from mcmcot_lite.langevin import check_s
 from mcmcot_lite.transport.correct import METHODS, check_alpha
 from mcmcot_lite.transport.semidual import check_eps

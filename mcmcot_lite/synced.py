@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from mcmcot_lite.frozen import batch_norms
+from mcmcot_lite.freezing import batch_norms
 from mcmcot_lite.world import World
 
 __all__ = ["synced"]

@@ -25,7 +25,7 @@ from mcmcot_lite import checks
 from mcmcot_lite.checkpoint import Checkpoints, as_folder
 from mcmcot_lite.density import Network, checked, images_and_mask
 from mcmcot_lite.engine import LOW, Compute, Engine, as_float
-from mcmcot_lite.frozen import batch_norms, frozen
+from mcmcot_lite.freezing import batch_norms, frozen
 from mcmcot_lite.langevin import infer
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.memory import chosen_chunk

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import checks
 from mcmcot_lite.density import Network
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["latent_sliders"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mcmcot_lite import MLP, LinearGenerator, grad_z, learning_gradient, log_joint
 from mcmcot_lite.factor_analysis import log_marginal, posterior
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 torch.set_num_threads(1)
 quick = settings(derandomize=True, deadline=None, max_examples=20, database=None)

@@ -1,11 +1,13 @@
 """The front door: a light import, names that resolve, and a transport that stays a module."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,8 @@ import mcmcot_lite
 print([m for m in {HEAVY} if m in sys.modules])
 print(before == state())
 import mcmcot_lite.train, mcmcot_lite.baselines
+print([m for m in {HEAVY} if m in sys.modules])
+print(before == state())
 from mcmcot_lite import transport
 print(type(transport).__name__)
 """
@@ -50,7 +54,33 @@ def test_import_is_light_silent_and_without_effects() -> None:
         [sys.executable, "-c", FRESH], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    assert done.stdout.splitlines() == ["[]", "True", "module"]
+    assert done.stdout.splitlines() == ["[]", "True", "[]", "True", "module"]
+
+
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    """Not even torch, which takes seconds on some machines; then only what a name needs."""
+    told = "import sys; print('torch' in sys.modules, 'mcmcot_lite.train' in sys.modules)"
+    lines = f"import mcmcot_lite; {told}; mcmcot_lite.MLP; {told}; mcmcot_lite.fit; {told}"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "True", "False", "True", "True"]
+
+
+def test_what_type_checkers_read_is_what_is_loaded() -> None:
+    tree = ast.parse(Path(mcmcot_lite.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    read = {
+        alias.name: node.module.removeprefix("mcmcot_lite").removeprefix(".")
+        for node in block.body
+        for alias in node.names
+    }
+    assert read == mcmcot_lite._HOME
+    assert sorted(read) == sorted(mcmcot_lite.__all__)
+
+
+def test_no_module_hides_a_name() -> None:
+    """A submodule becomes an attribute of the package when it is imported, whatever was there."""
+    modules = {path.stem for path in Path(mcmcot_lite.__file__).parent.iterdir()}
+    assert modules & set(mcmcot_lite.__all__) == set(mcmcot_lite._FROM[""].split())
 
 
 @pytest.mark.parametrize("name", mcmcot_lite.__all__)
@@ -78,7 +108,7 @@ def test_unknown_names_are_attribute_errors() -> None:
     assert not hasattr(mcmcot_lite, "torchvision")
 
 
-MODULES = ("checks", "density", "frozen", "generators", "langevin", "linear", "factor_analysis",
+MODULES = ("checks", "density", "freezing", "generators", "langevin", "linear", "factor_analysis",
            "short_run", "settings", "schedules", "train", "metrics", "features",
            "transport", "data", "baselines", "check")  # fmt: skip
 

@@ -30,7 +30,7 @@ from mcmcot_lite.baselines.flow_layers import layers
 from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.walk import prior_start
 from mcmcot_lite.density import OVERFLOW
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["Flow", "check_shape"]
 

@@ -33,7 +33,7 @@ from mcmcot_lite.baselines.normals import Law, drawn, kl_between, kl_to_prior
 from mcmcot_lite.baselines.top_down import Layered, TopDown, check_dims
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
-from mcmcot_lite.frozen import buffers_restored, frozen
+from mcmcot_lite.freezing import buffers_restored, frozen
 
 __all__ = ["LadderEncoder", "LadderVAE"]
 

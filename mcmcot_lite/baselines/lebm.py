@@ -26,7 +26,7 @@ from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal, walk
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask, raw_log_joint
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["LEBM", "MLPEnergy"]
 

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from mcmcot_lite import checks
 from mcmcot_lite.baselines.tried import tried
 from mcmcot_lite.density import OVERFLOW, images_and_mask
-from mcmcot_lite.frozen import batch_norms, frozen
+from mcmcot_lite.freezing import batch_norms, frozen
 from mcmcot_lite.learning import check_trainable
 from mcmcot_lite.settings import check_betas, check_inside, check_lr, check_range
 

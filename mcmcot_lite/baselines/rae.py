@@ -22,7 +22,7 @@ from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["RAE"]
 

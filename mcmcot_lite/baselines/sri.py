@@ -32,7 +32,7 @@ from mcmcot_lite.baselines.top_down import Layered, TopDown
 from mcmcot_lite.baselines.tried import BATCH, tried
 from mcmcot_lite.baselines.walk import walk
 from mcmcot_lite.density import OVERFLOW, checked, images_and_mask
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.langevin import check_s
 from mcmcot_lite.linear import linalg
 

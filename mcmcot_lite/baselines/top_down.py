@@ -22,7 +22,7 @@ from mcmcot_lite.baselines.normals import Law, drawn, log_density
 from mcmcot_lite.baselines.tried import as_module
 from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import check_sigma
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["Layered", "TopDown", "check_dims"]
 

@@ -21,7 +21,7 @@ from mcmcot_lite.baselines.model import Model
 from mcmcot_lite.baselines.normals import drawn
 from mcmcot_lite.baselines.vae import VAE
 from mcmcot_lite.baselines.walk import normal
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 
 __all__ = ["TwoStageVAE"]
 

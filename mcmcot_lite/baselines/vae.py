@@ -26,7 +26,7 @@ from mcmcot_lite.baselines.normals import drawn, kl_to_prior
 from mcmcot_lite.baselines.tried import BATCH, as_module, tried
 from mcmcot_lite.baselines.walk import normal
 from mcmcot_lite.density import OVERFLOW, check_sigma, checked, images_and_mask
-from mcmcot_lite.frozen import buffers_restored, frozen
+from mcmcot_lite.freezing import buffers_restored, frozen
 
 __all__ = ["VAE"]
 

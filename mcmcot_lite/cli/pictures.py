@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mcmcot_lite import checks
 from mcmcot_lite.checkpoint import expanded, write_whole
 from mcmcot_lite.engine import as_float
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.schedules import Iteration
 from mcmcot_lite.settings import Settings
 

@@ -27,7 +27,7 @@ from mcmcot_lite import (
 )
 from mcmcot_lite.density import raw_grad_z, raw_score
 from mcmcot_lite.engine import Engine, as_float
-from mcmcot_lite.frozen import couples, frozen, inference_form
+from mcmcot_lite.freezing import couples, frozen, inference_form
 from mcmcot_lite.langevin import walk
 
 F64 = torch.float64
@@ -234,7 +234,7 @@ def test_inference_is_the_same_folded_or_not(batch_size, monkeypatch):
     x = torch.rand(300, 1, 28, 28, generator=seeded(), dtype=F64)
     arguments = dict(d=30, sigma=0.3, s=0.03, K=5, batch_size=batch_size)
     folded = infer(g, x, rng=seeded(1), **arguments).z
-    monkeypatch.setattr(sys.modules["mcmcot_lite.frozen"], "WORTH", 10**12)
+    monkeypatch.setattr(sys.modules["mcmcot_lite.freezing"], "WORTH", 10**12)
     assert torch.allclose(folded, infer(g, x, rng=seeded(1), **arguments).z, atol=1e-9)
 
 

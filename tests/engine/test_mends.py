@@ -20,7 +20,7 @@ from mcmcot_lite import Compute, checkpoint, engine, fit, mnist_generator, sched
 from mcmcot_lite.checkpoint import Checkpoints, as_folder, read_checkpoint
 from mcmcot_lite.density import raw_score
 from mcmcot_lite.engine import Engine, out_of_memory
-from mcmcot_lite.frozen import frozen
+from mcmcot_lite.freezing import frozen
 from mcmcot_lite.learning import raw_learn
 from mcmcot_lite.schedules import SCHEDULE, Run, State, batches_in
 from mcmcot_lite.synced import _forward

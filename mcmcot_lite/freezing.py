@@ -78,7 +78,9 @@ def frozen(g: object, batchnorm: str = "running") -> Generator[None, None, None]
 
     Args:
         g: the generator.
-        batchnorm: ``"running"`` or ``"batch"``, see the module's text.
+        batchnorm: what BatchNorm normalises by: ``"running"``, its stored averages, so that an
+            image's posterior is its own (Eq. (8)); or ``"batch"``, the statistics of the current
+            batch, which couples its chains, as the authors' released script has it.
     """
     checks.choice("batchnorm", batchnorm, BATCHNORM)
     if not callable(g):

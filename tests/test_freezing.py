@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mcmcot_lite import frozen, mnist_generator
-from mcmcot_lite.frozen import batch_norms, buffers_restored
+from mcmcot_lite.freezing import batch_norms, buffers_restored
 
 torch.set_num_threads(1)
 
