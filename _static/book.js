@@ -26,7 +26,8 @@
   // A broad picture gets a box, so that a phone can show it at a size that can be read.
   function pictures() {
     for (const picture of document.querySelectorAll(".bd-article figure > img")) {
-      if (!picture.naturalWidth || picture.naturalWidth < 1.6 * picture.naturalHeight) continue;
+      const [w, h] = [picture.naturalWidth, picture.naturalHeight];
+      if (!w || (w < 600 && w < 1.6 * h)) continue;
       const box = document.createElement("div");
       box.className = "broad";
       picture.replaceWith(box);

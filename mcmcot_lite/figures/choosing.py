@@ -72,6 +72,7 @@ def choose(
     alt: str,
     width: int = 420,
     turn: str | None = None,
+    tiles: Sequence[Sequence[str]] = (),
 ) -> Chooser:
     """Shows one of many images; a menu for each axis of ``images`` chooses which.
 
@@ -83,6 +84,8 @@ def choose(
         width: of the picture, in pixels; narrower where the page is.
         turn: title of a menu that gets three buttons: back, play (an entry every 0.9 seconds,
             until it is paused), and on.
+        tiles: where each picture is a table of equal tiles, their names, row by row, which are
+            written over them.
 
     Returns:
         :class:`Chooser`. Its pictures are one PNG inside it.
@@ -105,6 +108,13 @@ def choose(
     width = checks.integer("width", width, 10, maximum=10_000)
     if turn is not None:
         checks.choice("turn", turn, tuple(entries))
+    if not isinstance(tiles, (list, tuple)):
+        rule, remedy = "must be rows of names", 'Pass [["left", "right"]].'
+        raise checks.fail("tiles", rule, checks.shown(tiles), remedy, TypeError)
+    tiles = [inputs.strings(f"tiles[{i}]", row) for i, row in enumerate(tiles)]
+    rule, lengths = "must have rows of one length, 1 or more", [len(row) for row in tiles]
+    fits = len(set(lengths)) < 2 and 0 not in lengths
+    checks.require(fits, "tiles", rule, lengths, "Name each tile.")
     flat = images.detach().cpu().clamp(0, 1).flatten(0, len(sizes) - 1)
     rule, remedy = f"must hold at most {MOST} pictures", "Leave some out."
     checks.require(len(flat) <= MOST, "images", rule, len(flat), remedy)
@@ -125,11 +135,23 @@ def choose(
     body = (
         f'<div data-choose="{key}" role="group" aria-label="{quoted}">'
         f'<div style="margin-bottom:0.5em;text-align:center">{menus}</div>'
-        f'<div data-picture role="img" aria-label="{quoted}" style="{box}{background}"></div>'
+        f'<div data-picture role="img" aria-label="{quoted}" style="{box}{background}">'
+        f"{_names(tiles)}</div>"
         "<noscript><p>The menus need JavaScript: the first picture is shown.</p></noscript>"
         f"<script>{SCRIPT % values}</script></div>"
     )
     return Chooser(body, alt)
+
+
+def _names(tiles: Sequence[Sequence[str]]) -> str:
+    """A grid over the picture with a name in the corner of each tile."""
+    if not tiles:
+        return ""
+    look = "background:#ffffffd9;color:#111;padding:0 0.3em;font-size:0.75rem;line-height:1.35"
+    names = (html.escape(name) for row in tiles for name in row)
+    cells = "".join(f'<span><span style="{look}">{name}</span></span>' for name in names)
+    grid = f"grid-template-columns:repeat({len(tiles[0])},1fr);grid-auto-rows:1fr"
+    return f'<div style="display:grid;{grid};height:100%;text-align:left">{cells}</div>'
 
 
 def _menu(name: str, entries: Sequence[str], turned: bool) -> str:
@@ -142,9 +164,10 @@ def _menu(name: str, entries: Sequence[str], turned: bool) -> str:
     if turned:
         style = 'type="button" style="font:inherit;margin-left:0.3em"'
         menu += (
+            '<span style="white-space:nowrap">'
             f'<button data-turn="-1" aria-label="{quoted}: back" {style}>&#9664;</button>'
             f"<button data-play {style}>Play</button>"
-            f'<button data-turn="1" aria-label="{quoted}: on" {style}>&#9654;</button>'
+            f'<button data-turn="1" aria-label="{quoted}: on" {style}>&#9654;</button></span>'
         )
     return f'<span style="display:inline-block;margin:0 0.5em 0.3em">{menu}</span>'
 

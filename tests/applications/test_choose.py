@@ -13,6 +13,8 @@ from PIL import Image
 
 from mcmcot_lite import figures
 
+ONE = torch.zeros(1, 1, 3, 3)
+
 
 def sheet(figure):
     data = re.search(r"base64,([^)]+)\)", figure.html).group(1)
@@ -53,6 +55,14 @@ def test_one_menu_can_be_turned_and_played():
     assert 'aria-label="level: back"' in turned
 
 
+def test_tiles_carry_their_names():
+    x, menu = torch.rand(2, 1, 4, 9), {"level": ["a", "b"]}
+    html = figures.choose(x, menu, alt="x", tiles=[["one", "<2>", "3"], ["4", "5", "6"]]).html
+    assert "repeat(3,1fr)" in html
+    assert re.findall(r">([^<>]+)</span></span>", html) == ["one", "&lt;2&gt;", "3", "4", "5", "6"]
+    assert "repeat(" not in figures.choose(x, menu, alt="x").html
+
+
 def test_values_outside_are_clipped():
     figure = figures.choose(torch.tensor([[[[-3.0, 7.0]]]]), {"one": ["a"]}, alt="x")
     assert sheet(figure).tolist() == [[0, 255]]
@@ -71,6 +81,10 @@ def test_values_outside_are_clipped():
         (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"alt": ""}, ValueError, "alt must not"),
         (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"turn": "b"}, ValueError, "turn must be one"),
         (torch.zeros(2, 1, 3, 3), {"a": ["x"] * 2}, {"width": 0}, ValueError, "width must"),
+        (ONE, {"a": ["x"]}, {"tiles": "ab"}, TypeError, "tiles must be rows of names"),
+        (ONE, {"a": ["x"]}, {"tiles": ["ab"]}, TypeError, r"tiles\[0\] must be a sequence"),
+        (ONE, {"a": ["x"]}, {"tiles": [["a"], []]}, ValueError, "tiles must have rows of one"),
+        (ONE, {"a": ["x"]}, {"tiles": [["a"], ["b", "c"]]}, ValueError, "tiles must have rows"),
         (torch.zeros(5000, 1, 1, 1), {"a": ["x"] * 5000}, {}, ValueError, "at most 4096"),
     ],
 )
