@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # for type checkers and editors; :data:`_FROM` says the same 
         fills,
         incomplete,
         masks,
+        metrics,
+        presets,
         short_run,
         transport,
         widgets,
@@ -91,10 +93,12 @@ __all__ = [
     "learning_gradient",
     "log_joint",
     "masks",
+    "metrics",
     "mix",
     "mnist_generator",
     "mse",
     "predict_memory",
+    "presets",
     "reconstruct",
     "recover",
     "score_of_latents",
@@ -106,8 +110,8 @@ __all__ = [
 ]
 
 _FROM = {
-    "": "baselines check data factor_analysis features figures fills incomplete masks short_run "
-    "transport widgets",
+    "": "baselines check data factor_analysis features figures fills incomplete masks metrics "
+    "presets short_run transport widgets",
     "anomaly": "Score anomaly_score score_of_latents",
     "density": "grad_z learning_gradient log_joint",
     "engine": "Compute",
@@ -128,13 +132,15 @@ _FROM = {
 _HOME = {name: module for module, names in _FROM.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'mcmcot_lite' has no attribute {name!r}")
-    module = import_module(f"mcmcot_lite.{_HOME[name] or name}")
-    thing = getattr(module, name) if _HOME[name] else module
-    globals()[name] = thing  # from now on without this function
-    return thing
+if not TYPE_CHECKING:  # to a type checker a name that is not imported above is an error
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'mcmcot_lite' has no attribute {name!r}")
+        module = import_module(f"mcmcot_lite.{_HOME[name] or name}")
+        thing = getattr(module, name) if _HOME[name] else module
+        globals()[name] = thing  # from now on without this function
+        return thing
 
 
 def __dir__() -> list[str]:

@@ -67,7 +67,9 @@ def test_nothing_is_loaded_before_it_is_used() -> None:
 
 def test_what_type_checkers_read_is_what_is_loaded() -> None:
     tree = ast.parse(Path(mcmcot_lite.__file__).read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    block, hidden = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    assert ast.unparse(hidden.test) == "not TYPE_CHECKING"
     read = {
         alias.name: node.module.removeprefix("mcmcot_lite").removeprefix(".")
         for node in block.body
