@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +29,7 @@ from pybtex.database import BibliographyData, parse_file
 NAME = "mcmcot-lite"
 EDITIONS = ("student", "solutions")
 FOLDERS = ("mcmcot_lite", "experiments", "results")
-FILES = ("LICENSE", "LICENSE-text", "CITATION.cff", "requirements.txt")
+FILES = ("LICENSE", "LICENSE-text", "CITATION.cff", "requirements.txt", "benchmarks/machine.py")
 DIGITS = "mnist_5k.csv.gz"
 DATE = (2026, 1, 1, 0, 0, 0)  # of every entry: the bytes depend on nothing else
 ANSWER = "# Exercise {number}: your answer\n"
@@ -39,7 +41,7 @@ Chapters as notebooks are in notebooks/, in the order of their numbers below. Th
 from this folder and need no network. Once, with a network or from wheels of your own:
 
     python -m venv .venv
-    .venv/bin/python -m pip install torch numpy scipy matplotlib plotly pot ipywidgets jupyterlab
+    .venv/bin/python -m pip install {packages}
     .venv/bin/jupyter lab notebooks
 
 {pages}
@@ -53,6 +55,16 @@ MORE = {
     "student": "Solutions are in the other edition, and on the pages of the book.\n",
     "solutions": "Every solution is a cell that the book's own tests execute.\n",
 }
+
+
+def packages() -> list[str]:
+    """What the notebooks need: the library's own, figures, sliders, flows, Jupyter."""
+    text = (mystbook.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    project = tomllib.loads(text)["project"]
+    extra = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extra["figures"], *extra["widgets"], *extra["flows"]]
+    names = [re.split(r"[\[<>=!~;]", line)[0] for line in wanted]
+    return [name for name in dict.fromkeys(names) if name != NAME] + ["jupyterlab"]
 
 
 class Student(Notebook):
@@ -114,7 +126,12 @@ def readme(book: Book, edition: str) -> str:
     ]
     line = "=" * (len(title) + len(edition) + 10)
     return READ.format(
-        title=title, edition=edition, line=line, pages="\n".join(pages), more=MORE[edition]
+        title=title,
+        edition=edition,
+        line=line,
+        packages=" ".join(packages()),
+        pages="\n".join(pages),
+        more=MORE[edition],
     )
 
 

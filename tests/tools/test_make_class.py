@@ -1,10 +1,14 @@
 """make_class.py: a teacher builds both zips, opens them, and a student's notebook runs from one."""
 
+import ast
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import make_class
@@ -84,6 +88,56 @@ def test_solutions_are_the_books_own_notebooks(opened):
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         other = (opened["solutions"] / "notebooks" / path.name).read_text(encoding="utf-8")
         assert json.loads(other) == json.loads(path.read_text(encoding="utf-8")), path.name
+
+
+ONLY = """
+import importlib.abc, sys
+
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Nothing())
+sys.path.insert(0, ".")
+"""
+
+
+def required(names):
+    """Distributions that pip would install for these, as far as they are here."""
+    found, todo = set(), list(names)
+    while todo:
+        name = re.split(r"[ ;\[<>=!~(]", todo.pop())[0].lower().replace("_", "-")
+        if name not in found:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                todo += [r for r in metadata.requires(name) or [] if "extra ==" not in r]
+                found.add(name)
+    return found
+
+
+def test_the_packages_of_its_readme_are_enough(opened):
+    """Every import of every notebook, with all other packages of this environment hidden."""
+    folder = opened["student"]
+    line = re.search(r"pip install (.*)", (folder / "README.txt").read_text()).group(1)
+    assert line.split() == make_class.packages()
+    has = required(["pip", *line.split()])
+    by_top = metadata.packages_distributions()
+    names = {top: {d.lower().replace("_", "-") for d in owners} for top, owners in by_top.items()}
+    blocked = {top for top, owners in names.items() if not owners & has} - {"mcmcot_lite"}
+    assert {"sklearn", "mlxtend", "pytest"} <= blocked
+    lines = [ONLY.format(blocked=blocked)]
+    for path in sorted((folder / "notebooks").glob("*.ipynb")):
+        for cell in cells(folder, path.stem, "code"):
+            tree = ast.parse(re.sub(r"^[%!].*$", "pass", cell.source, flags=re.M))
+            found = (n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)))
+            lines += [text for n in found if "google.colab" not in (text := ast.unparse(n))]
+    lines += ["from mcmcot_lite.baselines import Glow, RealNVP",
+              "RealNVP((1, 4, 4), width=4), Glow((1, 4, 4), width=4)"]  # fmt: skip
+    script = folder / "imports.py"
+    script.write_text("\n".join(lines), encoding="utf-8")
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "Agg"}
+    command = [sys.executable, script.name]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
 
 
 def test_a_students_notebook_runs_from_its_folder_alone(opened, tmp_path):
