@@ -275,8 +275,9 @@ def mask_for(x: Tensor, mask: object) -> Tensor | None:
     require(dense, "mask", "must be dense", mask.layout, "Use .to_dense().", TypeError)
     rule, remedy = f"must be on the device of x, {x.device}", f"Use .to({str(x.device)!r})."
     require(mask.device == x.device, "mask", rule, mask.device, remedy)
-    rule, remedy = "must be bool, whole or real numbers", "Use (mask != 0)."
-    require(not mask.is_complex(), "mask", rule, mask.dtype, remedy, TypeError)
+    rule, remedy = "must be bool, whole or real numbers", "Use a mask of dtype torch.bool."
+    plain = not (mask.is_complex() or mask.is_quantized)
+    require(plain, "mask", rule, mask.dtype, remedy, TypeError)
     if mask.dtype != torch.bool:
         others = int(((mask != 0) & (mask != 1)).sum())
         rule, got = "must hold only 0 (hidden) and 1 (visible)", f"{others} other values"

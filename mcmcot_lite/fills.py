@@ -35,6 +35,7 @@ def fill_mean(
 
     Raises:
         TypeError, ValueError: on bad input, or where no pixel at all is shown.
+        FloatingPointError: where sums over images overflow float64.
     """
     visible = given_mask(x, mask)
     name = "mask" if train is None else "train_mask"
@@ -50,6 +51,7 @@ def fill_mean(
     checks.require(bool(count.any()), name, rule, "none", remedy)
     total = torch.where(shown, train, 0.0).double().sum(0)
     mean = torch.where(count > 0, total / count.clamp(min=1), total.sum() / count.sum())
+    mean = checks.finite("mean image", mean, "Divide the images by a large number.")
     return torch.where(visible, x, mean.to(x.dtype))
 
 

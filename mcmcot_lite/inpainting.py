@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.density import Network, checked, given_mask
+from mcmcot_lite.density import Network, check_sigma, checked, given_mask
 from mcmcot_lite.freezing import batches, frozen
 from mcmcot_lite.langevin import infer
 
@@ -100,7 +100,7 @@ def inpaint(
         TypeError, ValueError: on bad input, before anything is drawn.
         FloatingPointError: where a chain diverged; rng is then as it was.
     """
-    visible = given_mask(x, mask)
+    visible, sigma = given_mask(x, mask), check_sigma(sigma)
     m = checks.integer("completions", completions, 1)
     checks.boolean("noise", noise)
     latents: list[Tensor] = []

@@ -112,7 +112,9 @@ def fit(
             to 255 stand for that range, a quarter of the memory.
         settings: :class:`Settings`.
         rng: all randomness of the run, on x's device; the same seed gives the same run.
-        mask: visible pixels (1), the shape of x or of one image; hidden pixels are never read.
+        mask: visible pixels (1), the shape of x or of one image; hidden pixels are never read. An
+            image that shows nothing is allowed, its latent is a draw of the prior; a mask that
+            shows no pixel of any image is refused.
         callbacks: each is called with every :class:`Iteration`, in a copy of its own.
         progress: show a tqdm bar.
         compute: precision, memory and compilation; see :class:`Compute`.

@@ -240,6 +240,12 @@ class TestMask:
             checks.mask_for(self.x, mask)
         assert says in message(error)
 
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # PyTorch will drop such tensors
+    def test_refuses_quantised_masks(self) -> None:
+        mask = torch.quantize_per_tensor(torch.ones(1, 2, 2), 1.0, 0, torch.quint8)
+        with pytest.raises(TypeError, match="bool, whole or real"):
+            checks.mask_for(self.x, mask)
+
 
 class TestRng:
     def test_passes_the_same_object(self) -> None:

@@ -17,7 +17,7 @@ from types import FrameType
 
 from mcmcot_lite import checks
 from mcmcot_lite.cli.complete import complete
-from mcmcot_lite.cli.parser import parser
+from mcmcot_lite.cli.parser import arguments
 from mcmcot_lite.cli.read import evaluate, reconstruct, sample
 from mcmcot_lite.cli.train import train
 from mcmcot_lite.engine import out_of_memory
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         with _warnings_in_one_line(), _terminable():
-            _run(parser().parse_args(words), words)
+            _run(arguments(words), words)
     except Stopped as stop:
         return _said(str(stop), 128 + stop.signal)
     except KeyboardInterrupt:

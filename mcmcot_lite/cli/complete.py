@@ -19,17 +19,20 @@ from mcmcot_lite.metrics import mse
 
 __all__ = ["complete"]
 
+FEW = 8  # images, where no number is given
 GREY = 0.5  # of hidden pixels in the picture
 
 
 def complete(args: argparse.Namespace) -> None:
     """The command: a row for each image: whole, shown, its completions, their mean."""
-    n, m = whole("n", args.n), whole("completions", args.completions)
+    n = None if args.n is None else whole("n", args.n)
+    m = whole("completions", args.completions)
     seed, kind = whole("seed", args.seed, 0), checks.choice("mask", args.mask, tuple(masks.KINDS))
-    K, s = whole("K", args.K, 0), None if args.s is None else check_s(real("s", args.s))
+    K, s = whole("K", args.K, 0), None if args.s is None else check_s(real("s", args.s, "0.1"))
     to, run = picture(args, "inpainted.png"), opened(args)
     st = run.preset.settings
     x, known, source = _images(args, run, n)
+    n = len(x)
     rng = run.rng(seed)
     mask = masks.of_paper(kind, n, x.shape[1:], rng=rng)
     s = st.s if s is None else s
@@ -58,12 +61,15 @@ def complete(args: argparse.Namespace) -> None:
     )
 
 
-def _images(args: argparse.Namespace, run: Opened, n: int) -> tuple[Tensor, Tensor | None, str]:
+def _images(
+    args: argparse.Namespace, run: Opened, n: int | None
+) -> tuple[Tensor, Tensor | None, str]:
     """N images, some that the run was trained on, and whose the n are.
 
-    They are the first of a folder, or those that follow the run's own.
+    They are the first of a folder, or those that follow the run's own; without n the first 8, or
+    as many as there are.
     """
-    preset = run.preset
+    preset, asked, n = run.preset, n, FEW if n is None else n
     if args.images is not None:
         like = pictures.decoded(run.g, torch.zeros(2, preset.settings.d))
         square, grey = like.shape[-1], like.shape[1] == 1
@@ -78,6 +84,7 @@ def _images(args: argparse.Namespace, run: Opened, n: int) -> tuple[Tensor, Tens
         new, known, source = found.x[seen:], found.x[: min(seen, MOST)], "new to the run"
         rule = f"must be at most {len(new)}: the run was trained on {seen} of {len(found)} images"
         remedy = "Take fewer images, or pass --images FOLDER with pictures of yours."
+    n = min(n, len(new)) if asked is None and len(new) else n
     checks.require(n <= len(new), "n", rule, n, remedy)
     to, limits = run.device, preset.settings.x_range
     x = as_float(new[:n].to(to), limits, torch.float32)

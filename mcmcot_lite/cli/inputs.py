@@ -27,12 +27,12 @@ def whole(name: str, word: str, minimum: int = 1) -> int:
         raise checks.fail(name, "must be a whole number", repr(word), remedy) from None
 
 
-def real(name: str, word: str) -> float:
+def real(name: str, word: str, example: str) -> float:
     """A number on the command line."""
     try:
         return float(word)
     except ValueError:
-        remedy = f"For example --{name} 300."
+        remedy = f"For example --{name} {example}."
         raise checks.fail(name, "must be a number", repr(word), remedy) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mcmcot_lite import __version__
@@ -10,7 +11,7 @@ from mcmcot_lite.cli.fields import add_options
 from mcmcot_lite.masks import KINDS
 from mcmcot_lite.presets import NAMES, SIZES
 
-__all__ = ["BadArguments", "COMMANDS", "parser"]
+__all__ = ["COMMANDS", "BadArguments", "arguments", "parser"]
 
 COMMANDS = ("train", "sample", "reconstruct", "inpaint", "evaluate")
 
@@ -26,6 +27,16 @@ class _Parser(argparse.ArgumentParser):
         first = self.prog.split(" mcmcot_lite")[0] + " mcmcot_lite"
         help_ = f"{first} {COMMANDS[0]}" if self.prog == first else self.prog
         raise BadArguments(f"{message}. See {help_} --help.")
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """What the words ask for; of words that nobody knows the command's own help is named."""
+    whole = parser()
+    found, rest = whole.parse_known_args(words)
+    if rest:
+        unknown = f"unrecognized arguments: {' '.join(rest)}"
+        raise BadArguments(f"{unknown}. See {whole.prog} {found.command} --help.")
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     torn = command("inpaint", "Hide part of images that the run has not seen, and complete them.")
     _run(torn, "inpainted.png")
     torn.add_argument("--mask", default="square 32", help=f"{', '.join(KINDS)} (square 32)")
-    torn.add_argument("--n", default="8", help="images (8)")
+    torn.add_argument("--n", help="images (8, or as many as there are)")
     torn.add_argument("--completions", default="4", help="of each image (4)")
     torn.add_argument("--K", default="200", help="Langevin steps (200)")
     torn.add_argument("--s", help="size of a step (the run's)")

@@ -39,7 +39,11 @@ def train(args: argparse.Namespace, line: list[str]) -> None:
         line: the command line, for the record.
     """
     every = checks.number(
-        "every", real("every", args.every), above=0.0, closed=(True, False), remedy="Try 300."
+        "every",
+        real("every", args.every, "300"),
+        above=0.0,
+        closed=(True, False),
+        remedy="Try 300.",
     )
     device, folder = device_of(args.device), Folder(args.out)
     with joined(device.type) as world:

@@ -110,7 +110,9 @@ def _decode(
     from PIL import Image
 
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP")) as file:
-        image = file.convert("RGB")
+        deep = file.mode.startswith("I")  # 16 bits a pixel: convert() would cut them off at 255
+        shallow = (np.asarray(file) / 257).round().astype(np.uint8) if deep else None
+        image = (file if shallow is None else Image.fromarray(shallow)).convert("RGB")
     if sizes and image.size not in sizes:
         wanted = " or ".join(f"{w} x {h}" for w, h in sizes)
         raise ValueError(f"{image.size[0]} x {image.size[1]} pixels, not {wanted}")

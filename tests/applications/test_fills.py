@@ -132,6 +132,8 @@ def test_nan_in_a_visible_pixel_names_the_image():
 
 def test_what_cannot_be_filled():
     x, m = case()
+    with pytest.raises(FloatingPointError, match="mean image must fit"):
+        fill_mean(torch.full_like(x, 1.7e308), m)
     none = torch.zeros_like(m)
     with pytest.raises(ValueError, match="mask must leave a pixel visible"):
         fill_mean(x, none)

@@ -1,6 +1,7 @@
 """Inpainting against the exact conditional of a linear model; what it leaves alone; bad input."""
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -172,6 +173,14 @@ def test_a_chain_that_diverges_puts_rng_back():
     with pytest.raises(FloatingPointError, match="smaller s"):
         inpaint(g, x, torch.ones(9), d=2, sigma=1e-3, s=1.9, K=300, completions=2, rng=rng)
     assert torch.equal(rng.get_state(), before)
+
+
+def test_sigma_may_be_any_real_number():
+    noisy, plain = (
+        inpaint(net(), X, M, **HOW | {"sigma": sigma}, noise=True, rng=seeded()).images
+        for sigma in (Fraction(3, 10), 0.3)
+    )
+    assert torch.equal(noisy, plain)
 
 
 def test_one_completion_has_no_spread():

@@ -27,6 +27,8 @@ BAD = {
     "out is a file": (["train", "mnist", "--out", "FILE"], "DIR must be a folder"),
     "out below a file": ([*TRAIN[:-1], "FILE/below"], "DIR must be a folder that you may write"),
     "unknown": ([*TRAIN, "--nonsense", "3"], "unrecognized arguments: --nonsense 3"),
+    "unknown to inpaint": (["inpaint", "OUT", "--foo"], "--foo. See python -m mcmcot_lite inpaint"),
+    "inpaint s word": (["inpaint", "OUT", "--s", "x"], "got 'x'. For example --s 0.1."),
     "abbreviated": ([*TRAIN, "--iter", "3"], "unrecognized arguments: --iter 3"),
     "no value": ([*TRAIN, "--K"], "--K: expected one argument"),
     "K word": ([*TRAIN, "--K", "many"], "K must be a whole number; got 'many'"),

@@ -108,6 +108,8 @@ def test_inpaint_pictures_of_yours(run, tmp_path, capsys):
     words = ["inpaint", str(run), "--images", str(folder), "--K", "2"]
     assert main([*words, "--n", "3"]) == 0
     assert "3 images (of mine)" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "3 images (of mine)" in capsys.readouterr().out
     assert main([*words, "--n", "4"]) == 2
     assert "n must be at most 3, all there are; got 4" in capsys.readouterr().err
 

@@ -111,6 +111,15 @@ def test_the_whole_square_and_grey_can_be_chosen(tmp_path: Path) -> None:
     assert abs(float(found.images().mean()) - 8 / 9) < 0.01
 
 
+@pytest.mark.parametrize("grey", [True, False])
+def test_sixteen_bits_a_pixel_are_scaled_not_cut_off(tmp_path: Path, grey: bool) -> None:
+    ramp = np.linspace(0, 65535, 28 * 28).round().astype(np.uint16).reshape(28, 28)
+    (tmp_path / "f").mkdir()
+    Image.fromarray(ramp).save(tmp_path / "f" / "ramp.png")
+    found = data.image_folder(tmp_path / "f", size=28, grey=grey)
+    assert np.array_equal(found.x[0, 0], (ramp / 257).round())
+
+
 def test_grey_is_the_luminance_and_keeps_grey_images(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
     colour = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
