@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -118,6 +121,42 @@ RIGHT = {
     "ex_13_6": precision_at_hits,
     "ex_14_6": torn,
 }
+
+
+def rough(answer):
+    """An answer that works in float32."""
+
+    def narrow(a):
+        return a.float() if isinstance(a, torch.Tensor) and a.is_floating_point() else a
+
+    return lambda *a: answer(*map(narrow, a))
+
+
+def by_numpy(x, theta, sigma, mu):
+    x, theta, mu = x.numpy(), theta.numpy(), mu.numpy()
+    cov = np.linalg.inv(theta.T @ theta / sigma**2 + np.eye(theta.shape[1]))
+    return (x - mu) @ theta @ cov / sigma**2, cov
+
+
+STYLES = {
+    "1.5, numpy": ("ex_1_5", by_numpy),
+    "2.6, list of tensors": ("ex_2_6", lambda g, z, x, s: list(joint(g, z, x, s))),
+    "3.6, lists": ("ex_3_6", lambda *a: step(*a).tolist()),
+    "3.6, a copy in place": ("ex_3_6", lambda z, g, s, xi: z.clone().add_(s**2 / 2 * g + s * xi)),
+    "3.6, float32": ("ex_3_6", rough(step)),
+    "4.4, array": ("ex_4_4", lambda *a: np.array(variance(*a))),
+    "4.4, numpy's float32": ("ex_4_4", lambda *a: np.float32(variance(*a))),
+    "4.4, fraction": ("ex_4_4", lambda *a: Fraction(variance(*a))),
+    "4.5, lists": ("ex_4_5", lambda *a: [part.tolist() for part in mixture(*a)]),
+    "4.5, float32": ("ex_4_5", rough(mixture)),
+    "6.5, item": ("ex_6_5", lambda *a: gap(*a).item()),
+    "6.5, float32": ("ex_6_5", rough(gap)),
+    "7.5, numpy": ("ex_7_5", lambda *a: corrected(*a).numpy()),
+    "9.4, numpy's integer": ("ex_9_4", lambda i, o, k, h, w: 2 * np.prod([i, o, k, k, h, w])),
+    "9.4, tensor": ("ex_9_4", lambda *a: torch.tensor(flop(*a))),
+    "10.5, float32": ("ex_10_5", rough(kl)),
+    "13.6, numpy's number": ("ex_13_6", lambda *a: np.float64(precision_at_hits(*a))),
+}
 WRONG = {
     "1.5, sigma for its square": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, m, s), "slope"),
     "1.5, no prior": (
@@ -156,6 +195,9 @@ WRONG = {
     "3.6, noise s^2": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g + s**2 * xi, "do not fit"),
     "3.6, no noise": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g, "noise xi"),
     "3.6, in place": ("ex_3_6", lambda z, g, s, xi: z.add_(s**2 / 2 * g + s * xi), "arguments"),
+    "3.6, nothing returned": ("ex_3_6", lambda *a: None, "Is a return missing"),
+    "4.4, a list": ("ex_4_4", lambda *a: [variance(*a)], "one number"),
+    "4.4, complex": ("ex_4_4", lambda *a: complex(variance(*a)), "complex"),
     "4.4, no noise": ("ex_4_4", lambda K, s, lam: (1 - s**2 / 2 * lam) ** (2 * K), "one step"),
     "4.4, standard deviation": ("ex_4_4", lambda K, s, lam: variance(K, s, lam) ** 0.5, "one step"),
     "4.4, one step too many": ("ex_4_4", lambda K, s, lam: variance(K + 1, s, lam), "no step"),
@@ -185,6 +227,11 @@ WRONG = {
     "7.5, no index": ("ex_7_5", lambda x, z, i, a: (1 - a) * x + a * z, "use index"),
     "7.5, wrong end": ("ex_7_5", lambda x, z, i, a: (1 - a) * x[i] + a * z, "nothing moves"),
     "7.5, squared": ("ex_7_5", lambda x, z, i, a: x + a**2 * (z[i] - x), "share alpha"),
+    "8.4, in place": (
+        "ex_8_4",
+        lambda f, b: sum(len(q) * f(q.mul_(2)) for q in b) / 24,
+        "arguments",
+    ),
     "8.4, mean of means": ("ex_8_4", lambda f, b: sum(map(f, b)) / len(b), "smaller"),
     "8.4, sum of means": ("ex_8_4", lambda f, b: sum(map(f, b)), "too long"),
     "8.4, first alone": ("ex_8_4", lambda f, b: f(b[0]), "once for each"),
@@ -222,6 +269,11 @@ WRONG = {
         lambda x, y, m: ((x - y).square() * m).flatten(1).sum(1),
         "NaN",
     ),
+    "12.6, NaN filled in place": (
+        "ex_12_6",
+        lambda x, y, m: visible(x.nan_to_num_(), y, m),
+        "arguments",
+    ),
     "13.6, ascending": ("ex_13_6", lambda s, o: precision_at_hits(-s, o), "highest scores"),
     "13.6, trapezoids": ("ex_13_6", trapezoids, "is wrong|trapezoids"),
     "13.6, all places": (
@@ -254,6 +306,13 @@ def test_right_answers_pass(name, capsys):
     )
 
 
+@pytest.mark.parametrize("case", STYLES)
+def test_style_does_not_count(case, capsys):
+    name, answer = STYLES[case]
+    getattr(check, name)(answer)
+    assert ": right (" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_typical_wrong_answers_are_told(case, capsys):
     name, answer, says = WRONG[case]
@@ -277,6 +336,33 @@ def test_what_is_no_answer(name):
         run(lambda *a: None)
     with pytest.raises(check.Wrong):
         run(lambda *a: torch.full((3, 3), float("nan")))
+
+
+NOTHINGS = (
+    None,
+    {},
+    (i for i in ()),
+    [[1], [1, 2]],
+    [],
+    object(),
+    b"x",
+    [None, None],
+    [torch.zeros(2), None],
+    np.array([None]),
+    torch.empty(2, device="meta"),
+    torch.eye(2).to_sparse(),
+    torch.eye(2) + 0j,
+    10**400,
+    math.inf,
+)
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_things_that_are_no_tensors_are_refused_in_our_words(name):
+    for thing in NOTHINGS:
+        with pytest.raises(check.Wrong) as found:
+            getattr(check, name)(lambda *a, thing=thing: thing)
+        assert "stops with" not in str(found.value)
 
 
 def test_the_library_itself_passes():
