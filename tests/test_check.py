@@ -41,6 +41,27 @@ def variance(K, s, lam):
     return v
 
 
+def chain(step):
+    """A variance of steps that multiply it by the first number and add the second."""
+
+    def run(K, s, lam):
+        v = 1.0
+        for _ in range(K):
+            v = step(s, lam)[0] * v + step(s, lam)[1]
+        return v
+
+    return run
+
+
+def recursive(K, s, lam):
+    return (1 - s**2 / 2 * lam) ** 2 * recursive(K - 1, s, lam) + s**2 if K else 1.0
+
+
+def closed(K, s, lam):
+    a = (1 - s**2 / 2 * lam) ** 2
+    return a**K + s**2 * (1 - a**K) / (1 - a)
+
+
 def mixture(means, covs):
     mean = means.mean(0)
     return mean, covs.mean(0) + (means - mean).mT @ (means - mean) / len(means)
@@ -140,6 +161,15 @@ def by_numpy(x, theta, sigma, mu):
 
 STYLES = {
     "1.5, numpy": ("ex_1_5", by_numpy),
+    "1.5, float32": ("ex_1_5", lambda *a: [part.float() for part in linear(*a)]),
+    "2.6, float32": ("ex_2_6", rough(joint)),
+    "2.6, distributions": (
+        "ex_2_6",
+        lambda g, z, x, s: (
+            torch.distributions.Normal(g(z), s).log_prob(x).sum((1, 2, 3))
+            + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(1)
+        ),
+    ),
     "2.6, list of tensors": ("ex_2_6", lambda g, z, x, s: list(joint(g, z, x, s))),
     "3.6, lists": ("ex_3_6", lambda *a: step(*a).tolist()),
     "3.6, a copy in place": ("ex_3_6", lambda z, g, s, xi: z.clone().add_(s**2 / 2 * g + s * xi)),
@@ -147,6 +177,8 @@ STYLES = {
     "4.4, array": ("ex_4_4", lambda *a: np.array(variance(*a))),
     "4.4, numpy's float32": ("ex_4_4", lambda *a: np.float32(variance(*a))),
     "4.4, fraction": ("ex_4_4", lambda *a: Fraction(variance(*a))),
+    "4.4, recursive": ("ex_4_4", recursive),
+    "4.4, closed form": ("ex_4_4", closed),
     "4.5, lists": ("ex_4_5", lambda *a: [part.tolist() for part in mixture(*a)]),
     "4.5, float32": ("ex_4_5", rough(mixture)),
     "6.5, item": ("ex_6_5", lambda *a: gap(*a).item()),
@@ -156,30 +188,58 @@ STYLES = {
     "9.4, tensor": ("ex_9_4", lambda *a: torch.tensor(flop(*a))),
     "10.5, float32": ("ex_10_5", rough(kl)),
     "13.6, numpy's number": ("ex_13_6", lambda *a: np.float64(precision_at_hits(*a))),
+    "12.6, list of tensors": (
+        "ex_12_6",
+        lambda x, y, m: [((a - b)[c] ** 2).sum() for a, b, c in zip(x, y, m, strict=True)],
+    ),
+    "12.6, float32": ("ex_12_6", rough(visible)),
+    "14.6, numpy": ("ex_14_6", lambda *a: tuple(part.numpy() for part in torn(*a))),
+    "14.6, float32": ("ex_14_6", lambda *a: tuple(part.float() for part in torn(*a))),
 }
 WRONG = {
-    "1.5, sigma for its square": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, m, s), "slope"),
+    "1.5, sigma for its square": (
+        "ex_1_5",
+        lambda x, t, s, m: linear(x, t, s, m, s),
+        "sigma enters with the wrong power",
+    ),
     "1.5, no prior": (
         "ex_1_5",
         lambda x, t, s, m: linear(x, t, s, m, prior=0.0),
-        "less certain than the prior|slope",
+        "prior of z is missing",
     ),
-    "1.5, mu forgotten": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, 0 * m), "slope"),
+    "1.5, mu forgotten": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, 0 * m), "mu, is missing"),
     "1.5, precision returned": (
         "ex_1_5",
         lambda x, t, s, m: (linear(x, t, s, m)[0], torch.linalg.inv(linear(x, t, s, m)[1])),
         "less certain than the prior",
     ),
+    "1.5, sigma missing": ("ex_1_5", lambda x, t, s, m: linear(x, t, 1.0, m), "sigma does not"),
+    "1.5, mu added": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, -m), "mu enters with the wrong"),
+    "1.5, sign of the mean": (
+        "ex_1_5",
+        lambda x, t, s, m: (-linear(x, t, s, m)[0], linear(x, t, s, m)[1]),
+        "mean has the wrong sign",
+    ),
+    "1.5, mean without sigma": (
+        "ex_1_5",
+        lambda x, t, s, m: (linear(x, t, s, m)[0] * s**2, linear(x, t, s, m)[1]),
+        "in the mean sigma is missing",
+    ),
+    "1.5, covariance without sigma": (
+        "ex_1_5",
+        lambda x, t, s, m: (linear(x, t, s, m)[0], linear(x, t, s, m)[1] / s**2),
+        "only one of the places",
+    ),
     "1.5, one thing": ("ex_1_5", lambda x, t, s, m: linear(x, t, s, m)[0], "two things"),
     "2.6, sigma forgotten": (
         "ex_2_6",
         lambda g, z, x, s: -pixels(g, z, x) / 2 - z.square().sum(1) / 2,
-        "weight",
+        "pixels has the wrong weight: where is sigma",
     ),
     "2.6, sigma for its square": (
         "ex_2_6",
         lambda g, z, x, s: -pixels(g, z, x) / (2 * s) - z.square().sum(1) / 2,
-        "weight",
+        "pixels has the wrong weight: another power",
     ),
     "2.6, sign": ("ex_2_6", lambda g, z, x, s: -joint(g, z, x, s), "drawn worse"),
     "2.6, no prior": ("ex_2_6", lambda g, z, x, s: -pixels(g, z, x) / (2 * s**2), "prior"),
@@ -188,20 +248,127 @@ WRONG = {
         lambda g, z, x, s: -pixels(g, z, x) / x[0].numel() / (2 * s**2) - z.square().sum(1) / 2,
         "sum over pixels",
     ),
+    "2.6, no half of the pixels": (
+        "ex_2_6",
+        lambda g, z, x, s: -pixels(g, z, x) / s**2 - z.square().sum(1) / 2,
+        "pixels has the wrong weight: which factor",
+    ),
+    "2.6, no half of the prior": (
+        "ex_2_6",
+        lambda g, z, x, s: joint(g, z, x, s) - z.square().sum(1) / 2,
+        "the prior has the wrong weight: what is",
+    ),
+    "2.6, sign of the prior": (
+        "ex_2_6",
+        lambda g, z, x, s: joint(g, z, x, s) + z.square().sum(1),
+        "the prior has the wrong sign",
+    ),
+    "2.6, mean over latents": (
+        "ex_2_6",
+        lambda g, z, x, s: joint(g, z, x, s) + z.square().sum(1) / 2 - z.square().mean(1) / 2,
+        "the prior has the wrong weight: is it a sum",
+    ),
+    "2.6, sigma under all": (
+        "ex_2_6",
+        lambda g, z, x, s: -(pixels(g, z, x) + z.square().sum(1)) / (2 * s**2),
+        "weight of the prior depends on sigma",
+    ),
+    "2.6, prior of the batch": (
+        "ex_2_6",
+        lambda g, z, x, s: -pixels(g, z, x) / (2 * s**2) - z.square().sum() / 2,
+        "latents of others",
+    ),
+    "2.6, no pixels": ("ex_2_6", lambda g, z, x, s: -z.square().sum(1) / 2, "see the pixels"),
+    "2.6, no squares": (
+        "ex_2_6",
+        lambda g, z, x, s: (g(z) - x).abs().flatten(1).sum(1) / -s - z.square().sum(1) / 2,
+        "not made of the squared errors",
+    ),
     "2.6, mean over images": ("ex_2_6", lambda g, z, x, s: joint(g, z, x, s).mean(), "shape"),
     "3.6, sign": ("ex_3_6", lambda z, g, s, xi: z - s**2 / 2 * g + s * xi, "must rise"),
-    "3.6, s for s^2/2": ("ex_3_6", lambda z, g, s, xi: z + s * g + s * xi, "do not fit"),
-    "3.6, s^2 for s^2/2": ("ex_3_6", lambda z, g, s, xi: z + s**2 * g + s * xi, "do not fit"),
-    "3.6, noise s^2": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g + s**2 * xi, "do not fit"),
+    "3.6, s for s^2/2": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s * g + s * xi,
+        "wrong power of s; .*do not fit",
+    ),
+    "3.6, s^2 for s^2/2": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s**2 * g + s * xi,
+        "lacks a factor; .*do not fit",
+    ),
+    "3.6, noise s^2": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g + s**2 * xi, "power of s"),
     "3.6, no noise": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g, "noise xi"),
+    "3.6, no drift": ("ex_3_6", lambda z, g, s, xi: z + s * xi, "use the gradient"),
+    "3.6, another step": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s * g + (2 * s) ** 0.5 * xi,
+        "fit, but the noise",
+    ),
+    "3.6, sign of xi": ("ex_3_6", lambda z, g, s, xi: z + s**2 / 2 * g - s * xi, "wrong sign"),
+    "3.6, own noise": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s**2 / 2 * g + s * torch.randn_like(z),
+        "must draw nothing",
+    ),
+    "3.6, the way": ("ex_3_6", lambda z, g, s, xi: s**2 / 2 * g + s * xi, "not the way to it"),
+    "3.6, mean gradient": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s**2 / 2 * g.mean(0) + s * xi,
+        "its own gradient",
+    ),
+    "3.6, xi of others": (
+        "ex_3_6",
+        lambda z, g, s, xi: z + s**2 / 2 * g + s * xi.flip(0),
+        "its own xi",
+    ),
     "3.6, in place": ("ex_3_6", lambda z, g, s, xi: z.add_(s**2 / 2 * g + s * xi), "arguments"),
     "3.6, nothing returned": ("ex_3_6", lambda *a: None, "Is a return missing"),
     "4.4, a list": ("ex_4_4", lambda *a: [variance(*a)], "one number"),
     "4.4, complex": ("ex_4_4", lambda *a: complex(variance(*a)), "complex"),
-    "4.4, no noise": ("ex_4_4", lambda K, s, lam: (1 - s**2 / 2 * lam) ** (2 * K), "one step"),
-    "4.4, standard deviation": ("ex_4_4", lambda K, s, lam: variance(K, s, lam) ** 0.5, "one step"),
+    "4.4, no noise": (
+        "ex_4_4",
+        lambda K, s, lam: (1 - s**2 / 2 * lam) ** (2 * K),
+        "noise is missing",
+    ),
+    "4.4, standard deviation": (
+        "ex_4_4",
+        lambda K, s, lam: variance(K, s, lam) ** 0.5,
+        "deviation",
+    ),
     "4.4, one step too many": ("ex_4_4", lambda K, s, lam: variance(K + 1, s, lam), "no step"),
     "4.4, the posterior": ("ex_4_4", lambda K, s, lam: 1 / lam, "no step|one step"),
+    "4.4, s for s^2/2": ("ex_4_4", chain(lambda s, lam: ((1 - s * lam) ** 2, s**2)), "drift go"),
+    "4.4, s^2 for s^2/2": (
+        "ex_4_4",
+        chain(lambda s, lam: ((1 - s**2 * lam) ** 2, s**2)),
+        "drift has the wrong factor",
+    ),
+    "4.4, not squared": ("ex_4_4", chain(lambda s, lam: (1 - s**2 / 2 * lam, s**2)), "shrinks"),
+    "4.4, noise s": ("ex_4_4", chain(lambda s, lam: ((1 - s**2 / 2 * lam) ** 2, s)), "deviation"),
+    "4.4, no lam": ("ex_4_4", chain(lambda s, lam: ((1 - s**2 / 2) ** 2, s**2)), "must enter"),
+    "4.4, lam a variance": (
+        "ex_4_4",
+        chain(lambda s, lam: ((1 - s**2 / 2 / lam) ** 2, s**2)),
+        "no variance",
+    ),
+    "4.4, away from 0": (
+        "ex_4_4",
+        chain(lambda s, lam: ((1 + s**2 / 2 * lam) ** 2, s**2)),
+        "towards 0",
+    ),
+    "4.4, simulated": ("ex_4_4", lambda K, s, lam: torch.randn(500).var(), "must draw nothing"),
+    "4.5, sum": ("ex_4_5", lambda m, c: (m.mean(0), len(m) * mixture(m, c)[1]), "not a mean"),
+    "4.5, minus": (
+        "ex_4_5",
+        lambda m, c: (m.mean(0), 2 * c.mean(0) - mixture(m, c)[1]),
+        "must add to the width",
+    ),
+    "4.5, law of a mean": (
+        "ex_4_5",
+        lambda m, c: (m.mean(0), c.mean(0) / len(m)),
+        "of a mean of n",
+    ),
+    "4.5, sum of means": ("ex_4_5", lambda m, c: (m.sum(0), mixture(m, c)[1]), "and no sum"),
     "4.5, within alone": ("ex_4_5", lambda m, c: (m.mean(0), c.mean(0)), "means spread"),
     "4.5, between alone": ("ex_4_5", lambda m, c: (m.mean(0), m.mT.cov(correction=0)), "width"),
     "4.5, about 0": (
@@ -264,6 +431,16 @@ WRONG = {
     "11.3, nothing undone": ("ex_11_3", lambda y, r, t: y, "second half"),
     "12.6, hidden": ("ex_12_6", lambda x, y, m: visible(x, y, ~m), "visible"),
     "12.6, mean": ("ex_12_6", lambda x, y, m: visible(x, y, m) / m.flatten(1).sum(1), "sum over"),
+    "12.6, mean of all": ("ex_12_6", lambda x, y, m: visible(x, y, m) / 12, "over all pixels"),
+    "12.6, no mask": ("ex_12_6", lambda x, y, m: (x - y).square().sum((1, 2, 3)), "is not used"),
+    "12.6, nansum": ("ex_12_6", lambda x, y, m: (x - y).square().nansum((1, 2, 3)), "is not used"),
+    "12.6, root": ("ex_12_6", lambda x, y, m: visible(x, y, m).sqrt(), "root"),
+    "12.6, half": ("ex_12_6", lambda x, y, m: visible(x, y, m) / 2, "without a factor"),
+    "12.6, distances": (
+        "ex_12_6",
+        lambda x, y, m: torch.where(m, x - y, 0.0).abs().sum((1, 2, 3)),
+        "not their squares",
+    ),
     "12.6, times mask": (
         "ex_12_6",
         lambda x, y, m: ((x - y).square() * m).flatten(1).sum(1),
@@ -275,11 +452,22 @@ WRONG = {
         "arguments",
     ),
     "13.6, ascending": ("ex_13_6", lambda s, o: precision_at_hits(-s, o), "highest scores"),
-    "13.6, trapezoids": ("ex_13_6", trapezoids, "is wrong|trapezoids"),
+    "13.6, trapezoids": ("ex_13_6", trapezoids, "trapezoids"),
     "13.6, all places": (
         "ex_13_6",
         lambda s, o: (o[s.argsort(descending=True)].cumsum(0) / torch.arange(1, len(o) + 1)).mean(),
-        "highest scores",
+        "not over all places",
+    ),
+    "13.6, a sum": ("ex_13_6", lambda s, o: precision_at_hits(s, o) * o.sum(), "added up"),
+    "13.6, by n": (
+        "ex_13_6",
+        lambda s, o: precision_at_hits(s, o) * o.double().mean(),
+        "number of odd images",
+    ),
+    "13.6, ROC": (
+        "ex_13_6",
+        lambda s, o: (s[o][:, None] > s[~o]).double().mean(),
+        "ROC",
     ),
     "14.6, zeros": (
         "ex_14_6",
@@ -287,8 +475,25 @@ WRONG = {
         "visible",
     ),
     "14.6, NaN": ("ex_14_6", lambda x, m, t, s, mu: linear(x, t, s, mu), "NaN"),
-    "14.6, sigma": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s**0.5, mu), "visible"),
-    "14.6, mu": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s, 0 * mu), "still pull"),
+    "14.6, sigma": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s**0.5, mu), "wrong power"),
+    "14.6, sigma missing": (
+        "ex_14_6",
+        lambda x, m, t, s, mu: torn(x, m, t, 1.0, mu),
+        "sigma does not enter",
+    ),
+    "14.6, filled with mu": (
+        "ex_14_6",
+        lambda x, m, t, s, mu: linear(torch.where(m, x, mu), t, s, mu),
+        "visible",
+    ),
+    "14.6, hidden": ("ex_14_6", lambda x, m, t, s, mu: torn(x, ~m, t, s, mu), "NaN"),
+    "14.6, nothings": ("ex_14_6", lambda *a: (None, None), "mean must be a tensor, not None"),
+    "14.6, in place": (
+        "ex_14_6",
+        lambda x, m, t, s, mu: torn(x.nan_to_num_(), m, t, s, mu),
+        "arguments",
+    ),
+    "14.6, mu": ("ex_14_6", lambda x, m, t, s, mu: torn(x, m, t, s, 0 * mu), "mu, is missing"),
 }
 
 
