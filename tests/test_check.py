@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from mcmcot_lite import check
 from mcmcot_lite.factor_analysis import posterior
@@ -96,6 +97,28 @@ def kl(mean, log_var):
 
 def energy_loss(f, up, down):
     return f(down).mean() - f(up).mean()
+
+
+def backward(f, up, down):
+    loss = energy_loss(f, up, down)
+    loss.backward()
+    return loss
+
+
+def reset(f, up, down):
+    for weight in f.parameters():
+        nn.init.zeros_(weight)
+    return energy_loss(f, up, down)
+
+
+def halves(back):
+    """An answer to Exercise 11.3 that turns the two halves and r, t into a second half."""
+
+    def inverse(y, r, t):
+        a, b = y.chunk(2, 1)
+        return torch.cat([a, back(a, b, r, t)], 1)
+
+    return inverse
 
 
 def uncouple(y, r, t):
@@ -195,6 +218,13 @@ STYLES = {
     "9.4, numpy's integer": ("ex_9_4", lambda i, o, k, h, w: 2 * np.prod([i, o, k, k, h, w])),
     "9.4, tensor": ("ex_9_4", lambda *a: torch.tensor(flop(*a))),
     "10.5, float32": ("ex_10_5", rough(kl)),
+    "11.3, float32": ("ex_11_3", rough(uncouple)),
+    "11.4, in one": (
+        "ex_11_4",
+        lambda f, a, b: (lambda v: v[len(a) :].mean() - v[: len(a)].mean())(f(torch.cat([a, b]))),
+    ),
+    "11.4, a constant": ("ex_11_4", lambda f, a, b: energy_loss(f, a, b) + 3),
+    "11.4, float32": ("ex_11_4", rough(energy_loss)),
     "13.6, numpy's number": ("ex_13_6", lambda *a: np.float64(precision_at_hits(*a))),
     "12.6, list of tensors": (
         "ex_12_6",
@@ -470,10 +500,61 @@ WRONG = {
         "variances|negative",
     ),
     "10.5, mean": ("ex_10_5", lambda m, v: kl(m, v) / m.shape[1], "sum over"),
-    "10.5, no half": ("ex_10_5", lambda m, v: 2 * kl(m, v), "half the squared"),
+    "10.5, no half": ("ex_10_5", lambda m, v: 2 * kl(m, v), "half is missing"),
+    "10.5, turned": (
+        "ex_10_5",
+        lambda m, v: ((1 + m.square()) / v.exp() - 1 + v).sum(1) / 2,
+        "not symmetric",
+    ),
+    "10.5, deviations": ("ex_10_5", lambda m, v: kl(m, 2 * v), "not of a deviation"),
+    "10.5, variances": (
+        "ex_10_5",
+        lambda m, v: (m.square() + v - 1 - v.log()).sum(1) / 2,
+        "NaN or infinity; of the prior",
+    ),
+    "10.5, no variances": ("ex_10_5", lambda m, v: m.square().sum(1) / 2, "variances is missing"),
+    "10.5, no means": ("ex_10_5", lambda m, v: kl(0 * m, v), "means is missing"),
+    "10.5, nothing": ("ex_10_5", lambda m, v: 0 * m[:, 0], "part of the means"),
     "11.4, sign": ("ex_11_4", lambda f, a, b: f(a).mean() - f(b).mean(), "smaller where"),
     "11.4, sums": ("ex_11_4", lambda f, a, b: f(b).sum() - f(a).sum(), "take means"),
     "11.4, detached": ("ex_11_4", lambda f, a, b: energy_loss(f, a, b).detach(), "has a gradient"),
+    "11.4, a float": ("ex_11_4", lambda f, a, b: energy_loss(f, a, b).item(), "not .*float"),
+    "11.4, logsumexp": (
+        "ex_11_4",
+        lambda f, a, b: torch.logsumexp(f(b), 0) - f(a).mean(),
+        "not the difference",
+    ),
+    "11.4, squares": (
+        "ex_11_4",
+        lambda f, a, b: energy_loss(f, a, b) + f(a).square().mean(),
+        "not the difference",
+    ),
+    "11.4, classifier": (
+        "ex_11_4",
+        lambda f, a, b: nn.functional.softplus(f(b)).mean() + nn.functional.softplus(-f(a)).mean(),
+        "not the difference",
+    ),
+    "11.4, mean latents": (
+        "ex_11_4",
+        lambda f, a, b: (f(b.mean(0, True)) - f(a.mean(0, True)))[0],
+        "not the difference",
+    ),
+    "11.4, no f": (
+        "ex_11_4",
+        lambda f, a, b: torch.ones((), requires_grad=True) * (b.mean() - a.mean()),
+        "does not use f",
+    ),
+    "11.4, up alone": ("ex_11_4", lambda f, a, b: -f(a).mean(), "nothing lowers f"),
+    "11.4, down alone": ("ex_11_4", lambda f, a, b: f(b).mean(), "nothing lifts f"),
+    "11.4, both down": ("ex_11_4", lambda f, a, b: f(b).mean() + f(a).mean(), "both places"),
+    "11.4, one size": (
+        "ex_11_4",
+        lambda f, a, b: (f(b).sum() - f(a).sum()) / (len(a) + len(b)),
+        "Each by its own",
+    ),
+    "11.4, twice": ("ex_11_4", lambda f, a, b: 2 * energy_loss(f, a, b), "wrong factor"),
+    "11.4, backward": ("ex_11_4", backward, "leave backward"),
+    "11.4, new weights": ("ex_11_4", reset, "changes the weights"),
     "11.3, order": (
         "ex_11_3",
         lambda y, r, t: torch.cat(
@@ -487,6 +568,24 @@ WRONG = {
         "order",
     ),
     "11.3, nothing undone": ("ex_11_3", lambda y, r, t: y, "second half"),
+    "11.3, again": (
+        "ex_11_3",
+        halves(lambda a, b, r, t: (b - t(a)) * r(a).exp()),
+        "scale is applied again",
+    ),
+    "11.3, no scale": ("ex_11_3", halves(lambda a, b, r, t: b - t(a)), "scale is left"),
+    "11.3, no shift": ("ex_11_3", halves(lambda a, b, r, t: b / r(a).exp()), "shift is left"),
+    "11.3, forwards": ("ex_11_3", halves(lambda a, b, r, t: b * r(a).exp() + t(a)), "itself"),
+    "11.3, no exponential": (
+        "ex_11_3",
+        halves(lambda a, b, r, t: (b - t(a)) / r(a)),
+        "not by its exponential",
+    ),
+    "11.3, of the other half": (
+        "ex_11_3",
+        halves(lambda a, b, r, t: (b - t(b)) / r(b).exp()),
+        "not the other",
+    ),
     "12.6, hidden": ("ex_12_6", lambda x, y, m: visible(x, y, ~m), "visible"),
     "12.6, mean": ("ex_12_6", lambda x, y, m: visible(x, y, m) / m.flatten(1).sum(1), "sum over"),
     "12.6, mean of all": ("ex_12_6", lambda x, y, m: visible(x, y, m) / 12, "over all pixels"),
