@@ -733,3 +733,8 @@ def test_the_library_itself_passes():
         return found.mean, found.cov
 
     check.ex_1_5(library)
+
+
+def test_gradients_are_taken_where_they_are_switched_off():
+    with torch.no_grad():
+        check.ex_11_4(energy_loss)
