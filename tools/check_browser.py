@@ -3,8 +3,8 @@
 Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
-text, nothing makes the page wider than the screen, every figure that can be played answers to
-mouse and keyboard, and the search finds a word.
+text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
+played answers to mouse and keyboard, and the search finds a word.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
 
@@ -28,6 +28,7 @@ from playwright.sync_api import BrowserContext, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+SHEET = {"width": 673, "height": 1400}  # A4 without its margins is 673 pixels wide
 SLIDE = {"width": 1280, "height": 720}
 SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
 PIECE = 4000  # pixels of height in a screenshot
@@ -124,6 +125,9 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
             report.played = driver.done
             report.formulas, report.figures = found["formulas"], found["figures"]
             report.images = found["images"]
+            if size == DESKTOP:
+                for problem in print_problems(page):
+                    report.add(problem)
         except Error as error:
             report.add(f"{label}: {error.message.splitlines()[0]}")
         finally:
@@ -132,6 +136,16 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
         report.add(f"outside request: {address[:200]}")
     report.seconds = time.monotonic() - start
     return report
+
+
+def print_problems(page: Any) -> list[str]:
+    """What A4 would cut of a page that has the functions of :data:`SCRIPT`."""
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size(SHEET)
+    page.wait_for_timeout(500)  # formulas follow the width a moment later
+    found: list[str] = page.evaluate("printProblems()")
+    return found
 
 
 def take_shots(page: Any, path: Path, size: dict[str, int]) -> None:
