@@ -10,7 +10,7 @@ import check_browser
 import chromium
 import make_pdf
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
@@ -134,6 +134,18 @@ def test_the_print_button_waits_for_figures(browser):
     page.wait_for_function("window.printed", timeout=check_browser.PATIENCE)
     assert set(page.evaluate("window.printed")) == {"drawn"}
     page.close()
+
+
+def test_every_local_link_leads_to_a_file():
+    dead = set()
+    for path in [*HTML.glob("*.html"), *HTML.glob("book/*.html")]:
+        text = path.read_text(encoding="utf-8")
+        for link in BeautifulSoup(text, "html.parser", parse_only=SoupStrainer(["a", "link"])):
+            address = str(getattr(link, "attrs", {}).get("href", "")).split("#")[0].split("?")[0]
+            local = address and not re.match(r"[a-z]+:", address)
+            if local and not (path.parent / address).is_file():
+                dead.add(f"{path.name}: {address}")
+    assert dead == set()
 
 
 def test_pages_that_are_not_there_are_named(tmp_path, capsys):
