@@ -4,7 +4,7 @@ Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); e
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
 text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
-played answers to mouse and keyboard, and the search finds a word.
+played answers to mouse and keyboard, and the search finds a word, which can be read where it leads.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
 
@@ -177,13 +177,21 @@ def visit(browser: Any, name: str, size: dict[str, int]) -> Iterator[tuple[Repor
 
 
 def check_search(browser: Any, html: Path, word: str) -> Report:
-    """The search page finds a word with no server behind it."""
+    """The search page finds a word with no server behind it, and the word can be read there."""
     with visit(browser, f"search.html?q={word}", DESKTOP) as (report, context):
         page = open_page(context, (html / "search.html").as_uri() + f"?q={word}", report)
         page.wait_for_selector("#search-results li a", timeout=PATIENCE)
         page.wait_for_timeout(300)  # what the search fetches late
         if not page.locator("#search-results li a").count():
             report.add("the search finds nothing")
+        page.locator("#search-results li a").first.click()
+        page.wait_for_selector("article span.highlighted", timeout=PATIENCE)
+        page.evaluate(SCRIPT)
+        for scheme in ("light", "dark"):
+            page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+            page.wait_for_timeout(150)
+            for problem in page.evaluate("contrastProblems()"):
+                report.add(f"{problem} ({scheme})")
     return report
 
 
@@ -225,7 +233,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     html: Path = options.html.resolve()
-    built = sorted(path.relative_to(html).as_posix() for path in html.glob("book/**/*.html"))
+    found = [*sorted(html.glob("book/**/*.html")), *html.glob("genindex.html")]
+    built = [path.relative_to(html).as_posix() for path in found]
     pages = options.pages or built
     if not pages:
         print(f"error: no pages in {html}; run `make book`", file=sys.stderr)
