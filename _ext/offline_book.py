@@ -183,7 +183,9 @@ def is_plotly(node: nodes.raw) -> bool:
 def finish_page(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document
 ) -> None:
-    """Scripts once each, plotly's only where it is needed, and the Colab button."""
+    """Scripts once each, plotly's only where it is needed; a Colab button, and none for the source,
+    which is not in the book (``html_copy_source``).
+    """
     if doctree is not None and any(map(is_plotly, doctree.findall(nodes.raw))):
         app.add_js_file("plotly-lazy.js", loading_method="defer")
     seen: set[tuple[str, str]] = set()
@@ -194,6 +196,10 @@ def finish_page(
         if key in seen:
             scripts.remove(script)  # in place: Sphinx shares this list
         seen.add(key)
+    for group in context.get("header_buttons", []):
+        if "buttons" in group:
+            kept = [b for b in group["buttons"] if b.get("label") != "download-source-button"]
+            group["buttons"] = kept
     if "kernelspec" in app.env.metadata.get(pagename, {}) and "header_buttons" in context:
         options = app.config.html_theme_options
         owner = options["repository_url"].removeprefix("https://github.com/").rstrip("/")

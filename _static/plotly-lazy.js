@@ -1,4 +1,5 @@
-// Draws each <div class="plotly-lazy"> when it comes near the viewport, from the JSON beside it.
+// Draws each <div class="plotly-lazy"> when it comes near the viewport or the page is printed, from the
+// JSON beside it.
 // plotly.js (4.7 MB) is loaded once, from the book itself, and only on a page that is scrolled to a figure.
 (() => {
   "use strict";
@@ -82,6 +83,22 @@
     }
   }
 
+  // The button and the keys for printing wait for the figures that were not scrolled to.
+  function printWhole(figures) {
+    const print = window.print.bind(window);
+    window.print = async () => {
+      figures.forEach(draw);
+      const drawing = () => figures.some((figure) => figure.dataset.state === "drawing");
+      while (drawing()) await new Promise((done) => setTimeout(done, 50));
+      print();
+    };
+    window.addEventListener("keydown", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.key !== "p") return;
+      event.preventDefault();
+      window.print();
+    });
+  }
+
   function start() {
     const figures = [...document.querySelectorAll(".plotly-lazy")];
     const watch = new IntersectionObserver(
@@ -95,7 +112,16 @@
       { rootMargin: "500px" },
     );
     figures.forEach((figure) => watch.observe(figure));
+    printWhole(figures);
     window.addEventListener("beforeprint", () => figures.forEach(draw));
+    // Paper is as wide as it is: the style sheet scales a figure that has a viewBox.
+    const pictures = () => document.querySelectorAll(".plotly-lazy svg.main-svg");
+    window.addEventListener("beforeprint", () => {
+      for (const svg of pictures()) {
+        svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+      }
+    });
+    window.addEventListener("afterprint", () => pictures().forEach((svg) => svg.removeAttribute("viewBox")));
   }
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -117,6 +117,20 @@ function contrastProblems() {
   return [...found.values()];
 }
 
+// What a sheet of paper would cut: there nothing scrolls.
+function printProblems() {
+  const parts = "pre, table, figure, img, mjx-container[display] > svg, svg.main-svg, .svg-container";
+  const found = [];
+  for (const part of document.querySelectorAll(`article :is(${parts})`)) {
+    if (!part.checkVisibility()) continue;
+    const [own, room] = [part, part.parentElement].map((box) => box.getBoundingClientRect().width);
+    if (own <= room + 1 && part.scrollWidth <= part.clientWidth + 1) continue;
+    const said = (part.getAttribute("alt") ?? part.textContent).trim().slice(0, 30);
+    found.push(`cut in print: ${part.tagName.toLowerCase()}, "${said}"`);
+  }
+  return found;
+}
+
 // What is wrong on this page, and how much there is of each kind.
 function inspectPage() {
   const formulas = [...document.querySelectorAll("span.math, div.math")];

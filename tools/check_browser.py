@@ -3,8 +3,8 @@
 Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
-text, nothing makes the page wider than the screen, every figure that can be played answers to
-mouse and keyboard, and the search finds a word.
+text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
+played answers to mouse and keyboard, and the search finds a word, which can be read where it leads.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
 
@@ -28,6 +28,7 @@ from playwright.sync_api import BrowserContext, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 DESKTOP, PHONE = {"width": 1300, "height": 900}, {"width": 390, "height": 844}
+SHEET = {"width": 673, "height": 1400}  # A4 without its margins is 673 pixels wide
 SLIDE = {"width": 1280, "height": 720}
 SCRIPT = (Path(__file__).parent / "check_browser.js").read_text(encoding="utf-8")
 PIECE = 4000  # pixels of height in a screenshot
@@ -124,6 +125,9 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
             report.played = driver.done
             report.formulas, report.figures = found["formulas"], found["figures"]
             report.images = found["images"]
+            if size == DESKTOP:
+                for problem in print_problems(page):
+                    report.add(problem)
         except Error as error:
             report.add(f"{label}: {error.message.splitlines()[0]}")
         finally:
@@ -132,6 +136,16 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
         report.add(f"outside request: {address[:200]}")
     report.seconds = time.monotonic() - start
     return report
+
+
+def print_problems(page: Any) -> list[str]:
+    """What A4 would cut of a page that has the functions of :data:`SCRIPT`."""
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size(SHEET)
+    page.wait_for_timeout(500)  # formulas follow the width a moment later
+    found: list[str] = page.evaluate("printProblems()")
+    return found
 
 
 def take_shots(page: Any, path: Path, size: dict[str, int]) -> None:
@@ -163,13 +177,21 @@ def visit(browser: Any, name: str, size: dict[str, int]) -> Iterator[tuple[Repor
 
 
 def check_search(browser: Any, html: Path, word: str) -> Report:
-    """The search page finds a word with no server behind it."""
+    """The search page finds a word with no server behind it, and the word can be read there."""
     with visit(browser, f"search.html?q={word}", DESKTOP) as (report, context):
         page = open_page(context, (html / "search.html").as_uri() + f"?q={word}", report)
         page.wait_for_selector("#search-results li a", timeout=PATIENCE)
         page.wait_for_timeout(300)  # what the search fetches late
         if not page.locator("#search-results li a").count():
             report.add("the search finds nothing")
+        page.locator("#search-results li a").first.click()
+        page.wait_for_selector("article span.highlighted", timeout=PATIENCE)
+        page.evaluate(SCRIPT)
+        for scheme in ("light", "dark"):
+            page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+            page.wait_for_timeout(150)
+            for problem in page.evaluate("contrastProblems()"):
+                report.add(f"{problem} ({scheme})")
     return report
 
 
@@ -211,7 +233,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     html: Path = options.html.resolve()
-    built = sorted(path.relative_to(html).as_posix() for path in html.glob("book/**/*.html"))
+    found = [*sorted(html.glob("book/**/*.html")), *html.glob("genindex.html")]
+    built = [path.relative_to(html).as_posix() for path in found]
     pages = options.pages or built
     if not pages:
         print(f"error: no pages in {html}; run `make book`", file=sys.stderr)

@@ -2,9 +2,9 @@
 
     python tools/make_figures.py [--build DIR] [--out DIR]     after `make book`
 
-Still figures come out of the executed pages, which hold both forms; figures that play are taken
-from the pages by a real browser, as they first appear. README.txt lists file, number, caption and
-page. The text's licence holds: CC BY 4.0.
+Still figures come out of the executed pages, which hold both forms, and picture files are copied;
+figures that play are taken from the pages by a real browser, as they first appear. README.txt lists
+file, number, caption and page. The text's licence holds: CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ Text and figures: CC BY 4.0. Name the book and its authors; see CITATION.cff in 
 
 @dataclass
 class Figure:
-    """A figure that a cell draws."""
+    """A figure that a cell draws, or a picture file of the page."""
 
     page: str
     name: str
     number: str
     caption: str
+    source: Path | None = None
     forms: tuple[str, ...] = ()
 
     @property
@@ -55,11 +56,17 @@ def figures_of(book: Book, page: str) -> list[Figure]:
     """The figures of a page, in its order."""
     found = []
     for block in book.pages[page].walk():
-        if isinstance(block, mystbook.Directive) and block.name == "code-cell":
+        if not isinstance(block, mystbook.Directive):
+            continue
+        source = None
+        if block.name == "figure":
+            name, caption = block.options.get("name"), block.body
+            source = (book.pages[page].path.parent / block.argument).resolve()
+        else:
             name, caption = block.figure.get("name"), block.figure.get("caption")
-            if name and caption:
-                words = re.sub(r"\{[\w:]+\}`([^`]*)`", r"\1", " ".join(str(caption).split()))
-                found.append(Figure(page, name, book.labels[name].number, words))
+        if name and caption:
+            words = re.sub(r"\{[\w:]+\}`([^`]*)`", r"\1", " ".join(str(caption).split()))
+            found.append(Figure(page, name, book.labels[name].number, words, source))
     return found
 
 
@@ -128,10 +135,9 @@ def write(book: Book, build: Path, out: Path) -> list[Figure]:
     """Writes all figures; returns them in the book's order."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    pages = [page.name for page in book.pages.values() if page.is_notebook]
-    figures = [figure for page in pages for figure in figures_of(book, page)]
-    forms: dict[str, dict[str, bytes]] = {}
-    for page in dict.fromkeys(f.page for f in figures):
+    figures = [figure for page in book.pages for figure in figures_of(book, page)]
+    forms = {f.name: {f.source.suffix[1:]: f.source.read_bytes()} for f in figures if f.source}
+    for page in dict.fromkeys(f.page for f in figures if not f.source):
         source = build / "jupyter_execute" / "book" / f"{page}.ipynb"
         if not source.is_file():
             raise BookError(f"{source} is not there; run `make book`")

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import mystbook
-from check_browser import PATIENCE, SCRIPT
+from check_browser import PATIENCE, SCRIPT, SHEET
 from chromium import FLAGS, MISSING, program
 from playwright.sync_api import Browser, sync_playwright
 from pypdf import PdfReader, PdfWriter
@@ -28,7 +28,7 @@ FOOT = (
 
 def printed(browser: Browser, address: str) -> bytes:
     """One page of the book, as the browser prints it."""
-    page = browser.new_page(viewport={"width": 1000, "height": 1400})
+    page = browser.new_page(viewport=SHEET)  # pyright: ignore[reportArgumentType]
     try:
         page.goto(address)
         ready = "document.documentElement.dataset.math === 'ready'"

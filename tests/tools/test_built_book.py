@@ -1,5 +1,6 @@
 """The built book as a reader meets it: opened from disk, searched, played, unfolded, printed."""
 
+import io
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import check_browser
 import chromium
 import make_pdf
 import pytest
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
@@ -91,6 +92,60 @@ def test_print_does_not_reveal_solutions(tmp_path):
     assert "Metropolis" in text
     assert "one_step" not in text
     assert "too_far" not in text
+
+
+def bare(text: str) -> str:
+    """The text without its white space: where lines wrap, they hold the same."""
+    return "".join(text.split())
+
+
+@seen
+def test_print_holds_the_longest_line_of_code(browser):
+    page = BeautifulSoup(CHAPTER.read_text(encoding="utf-8"), "html.parser")
+    for folded in page.select("details, .dropdown"):
+        folded.decompose()
+    code = [part.get_text() for part in page.select("article pre")]
+    longest = max("\n".join(code).splitlines(), key=len)
+    sheets = PdfReader(io.BytesIO(make_pdf.printed(browser, CHAPTER.as_uri()))).pages
+    assert len(longest) > 80
+    assert bare(longest) in bare("".join(sheet.extract_text() for sheet in sheets))
+
+
+@seen
+@pytest.mark.parametrize("name", ["index", "langevin", "optimal_transport", "evidence"])
+def test_paper_cuts_nothing(browser, name):
+    page = browser.new_page(viewport=check_browser.DESKTOP)
+    page.goto((HTML / "book" / f"{name}.html").as_uri())
+    page.wait_for_function("document.documentElement.dataset.math === 'ready'")
+    page.evaluate(check_browser.SCRIPT)
+    page.evaluate("patience => drawFigures(patience)", check_browser.PATIENCE)
+    assert check_browser.print_problems(page) == []
+    page.close()
+
+
+@seen
+def test_the_print_button_waits_for_figures(browser):
+    page = browser.new_page(viewport=check_browser.DESKTOP)
+    states = "[...document.querySelectorAll('.plotly-lazy')].map(figure => figure.dataset.state)"
+    page.add_init_script(f"window.print = () => {{ window.printed = {states}; }}")
+    page.goto((HTML / "book" / "optimal_transport.html").as_uri())
+    assert set(page.evaluate(states)) != {"drawn"}
+    page.evaluate("document.querySelector('.btn-download-pdf-button').click()")
+    page.wait_for_function("window.printed", timeout=check_browser.PATIENCE)
+    assert set(page.evaluate("window.printed")) == {"drawn"}
+    page.close()
+
+
+def test_every_local_link_leads_to_a_file():
+    dead = set()
+    for path in [*HTML.glob("*.html"), *HTML.glob("book/*.html")]:
+        text = path.read_text(encoding="utf-8")
+        for link in BeautifulSoup(text, "html.parser", parse_only=SoupStrainer(["a", "link"])):
+            address = str(getattr(link, "attrs", {}).get("href", "")).split("#")[0].split("?")[0]
+            local = address and not re.match(r"[a-z]+:", address)
+            if local and not (path.parent / address).is_file():
+                dead.add(f"{path.name}: {address}")
+    assert dead == set()
 
 
 def test_pages_that_are_not_there_are_named(tmp_path, capsys):

@@ -52,6 +52,18 @@ def test_names_follow_the_book(make_book: MakeBook) -> None:
     assert figure.caption == "A cloud of eq-a, in two lines."
 
 
+def test_a_picture_file_is_a_figure_too(make_book: MakeBook) -> None:
+    index = "# Welcome\n\n:::{figure} ../ring.png\n:name: fig-ring\n:alt: a ring\n\nA ring.\n:::\n"
+    root = make_book("# First\n", index=index)
+    with (root / "_config.yml").open("a") as config:
+        config.write("title: Rings\n")
+    (root / "ring.png").write_bytes(b"picture")
+    (figure,) = make_figures.write(mystbook.load(root), root / "_build", root / "out")
+    assert (figure.stem, figure.forms) == ("index-ring", ("png",))
+    assert (root / "out" / "index-ring.png").read_bytes() == b"picture"
+    assert "index-ring (png): Fig. 1, index. A ring." in (root / "out" / "README.txt").read_text()
+
+
 def test_a_book_that_is_not_built_is_said(make_book: MakeBook) -> None:
     root = make_book(PAGE)
     with pytest.raises(mystbook.BookError, match="run `make book`"):
