@@ -3,8 +3,9 @@
 It does these things:
 
 1. copies MathJax and plotly.js out of the installed wheels into the built book;
-2. turns plotly's JSON output into a figure that ``_static/plotly-lazy.js`` draws when it comes near
-   the viewport, and warns (under ``-W``: fails) when ``layout.meta.alt`` is missing;
+2. turns plotly's JSON output into a still (``plotly_still.py``) that ``_static/plotly-lazy.js``
+   replaces by the figure when it comes near the viewport, and warns (under ``-W``: fails) when
+   ``layout.meta.alt`` is missing;
 3. warns when a picture has no alt text;
 4. loads each script once, and only on pages that need it;
 5. puts a Colab button on each page, which opens the generated notebook;
@@ -18,6 +19,7 @@ It does these things:
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import functools
 import html
@@ -46,6 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import mystbook  # noqa: E402  (lives in tools/)
+import plotly_still  # noqa: E402  (beside this file)
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 DEFAULT_HEIGHT = 450  # pixels; plotly's own default
@@ -66,7 +69,7 @@ class PlotlyRenderer:
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Node] | None:
-        """The figure as a placeholder, its JSON beside it; None for every other mime type."""
+        """The figure as a still, its JSON beside it; None for every other mime type."""
         if inline or data.mime_type != PLOTLY_MIME:
             return None
         figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
@@ -79,10 +82,12 @@ class PlotlyRenderer:
         height = int(layout.get("height") or DEFAULT_HEIGHT)
         payload = json.dumps(figure, separators=(",", ":")).replace("<", "\\u003c")
         quoted = html.escape(alt, quote=True)
+        still = base64.b64encode(plotly_still.png(figure)).decode()
         body = (
             f'<div class="plotly-lazy" id="{name}" role="figure" aria-label="{quoted}" '
             f'style="min-height:{height}px">'
-            f"<noscript><p>Interactive figure (needs JavaScript): {quoted}</p></noscript></div>"
+            f'<img class="plotly-still" src="data:image/png;base64,{still}" alt="{quoted}"></div>'
+            "<noscript><p>A still picture: the controls need JavaScript.</p></noscript>"
             f'<script type="application/json" data-for="{name}">{payload}</script>'
         )
         return [nodes.raw("", body, format="html", classes=["output"])]

@@ -1,5 +1,5 @@
 // Draws each <div class="plotly-lazy"> when it comes near the viewport or the page is printed, from the
-// JSON beside it.
+// JSON beside it, in place of the still that it holds, and works it by keyboard while it has the focus.
 // plotly.js (4.7 MB) is loaded once, from the book itself, and only on a page that is scrolled to a figure.
 (() => {
   "use strict";
@@ -64,9 +64,80 @@
     }
   }
 
+  // The eye goes round the vertical by `turn`, up by `tilt` (radians), and `far` times as far away.
+  function moved({ eye, center, ...rest }, turn, tilt, far) {
+    const round = ({ x, y, z }) => ({
+      x: x * Math.cos(turn) - y * Math.sin(turn),
+      y: x * Math.sin(turn) + y * Math.cos(turn),
+      z,
+    });
+    const [from, to] = [round(eye), round(center)];
+    const [x, y, z] = [from.x - to.x, from.y - to.y, from.z - to.z];
+    const radius = far * Math.hypot(x, y, z);
+    const [around, above] = [Math.atan2(y, x), Math.atan2(z, Math.hypot(x, y)) + tilt];
+    const up = Math.max(-1.4, Math.min(1.4, above)); // short of the poles, where a turn is lost
+    const at = {
+      x: to.x + radius * Math.cos(up) * Math.cos(around),
+      y: to.y + radius * Math.cos(up) * Math.sin(around),
+      z: to.z + radius * Math.sin(up),
+    };
+    return { ...rest, eye: at, center: to };
+  }
+
+  // Keys for a drawn figure that has the focus; what they are is said in its name and shown (book.css).
+  function keys(div) {
+    const { sliders, updatemenus, scene } = div._fullLayout;
+    const steps = sliders?.[0]?.steps ?? [];
+    const buttons = updatemenus?.[0]?.buttons ?? []; // play, pause
+    const step = Math.PI / 18;
+    let playing = false;
+    div.on("plotly_animatingframe", ({ animation }) => (playing = animation.frame.duration > 0));
+    div.on("plotly_animated", () => (playing = false));
+    // A promise that a later key interrupts is rejected, which is meant.
+    const animate = (args) => Plotly.animate(div, ...args).catch(() => {});
+    const show = (of) => () => {
+      const k = of(div._fullLayout.sliders[0].active);
+      animate(steps[Math.max(0, Math.min(steps.length - 1, k))].args);
+    };
+    const look = (...by) => () => Plotly.relayout(div, { "scene.camera": moved(div._fullLayout.scene.camera, ...by) });
+    const acts = {};
+    const hints = [];
+    if (steps.length) {
+      Object.assign(acts, { ArrowLeft: show((k) => k - 1), ArrowRight: show((k) => k + 1) });
+      Object.assign(acts, { Home: show(() => 0), End: show(() => steps.length - 1) });
+      hints.push("← → Home End: frames");
+    }
+    if (buttons.length > 1) {
+      acts[" "] = acts.Enter = () => animate(buttons[playing ? 1 : 0].args);
+      hints.push("space: play, pause");
+    }
+    if (scene) {
+      Object.assign(acts, { "Shift+ArrowLeft": look(-step, 0, 1), "Shift+ArrowRight": look(step, 0, 1) });
+      for (const shift of ["", "Shift+"]) {
+        Object.assign(acts, { [`${shift}ArrowUp`]: look(0, step, 1), [`${shift}ArrowDown`]: look(0, -step, 1) });
+      }
+      acts["+"] = acts["="] = look(0, 0, 1 / 1.15);
+      acts["-"] = look(0, 0, 1.15);
+      hints.push("shift ← →: turn", "↑ ↓: tilt", "+ −: nearer, farther");
+    }
+    if (!hints.length) return;
+    div.dataset.keys = hints.join("; ");
+    div.setAttribute("role", "application"); // a screen reader hands the keys on
+    div.setAttribute("aria-label", `${div.getAttribute("aria-label")} Keys: ${div.dataset.keys}.`);
+    div.addEventListener("keydown", (event) => {
+      if (event.target !== div || event.ctrlKey || event.altKey || event.metaKey) return;
+      const arrow = event.shiftKey && event.key.startsWith("Arrow");
+      const act = acts[arrow ? `Shift+${event.key}` : event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+  }
+
   async function draw(div) {
     if (div.dataset.state) return;
     div.dataset.state = "drawing";
+    const still = div.querySelector("img");
     const json = document.querySelector(`script[data-for="${div.id}"]`).textContent;
     const { data, layout = {}, frames = [], config = {} } = JSON.parse(json);
     try {
@@ -75,10 +146,15 @@
       const options = { responsive: true, displayModeBar: false, ...config };
       await Plotly.newPlot(div, { data, layout, frames, config: options });
       await Plotly.relayout(div, look(div._fullLayout));
+      keys(div);
+      still?.remove();
       div.dataset.state = "drawn";
     } catch (error) {
       div.dataset.state = "failed";
-      div.textContent = `${div.getAttribute("aria-label")} (${error.message})`;
+      const reason = document.createElement("p");
+      reason.textContent = `A still picture: ${error.message}.`;
+      div.replaceChildren(...(still ? [still] : []));
+      div.after(reason);
       throw error;
     }
   }
@@ -111,7 +187,10 @@
       },
       { rootMargin: "500px" },
     );
-    figures.forEach((figure) => watch.observe(figure));
+    for (const figure of figures) {
+      figure.tabIndex = 0;
+      watch.observe(figure);
+    }
     printWhole(figures);
     window.addEventListener("beforeprint", () => figures.forEach(draw));
     // Paper is as wide as it is: the style sheet scales a figure that has a viewBox.

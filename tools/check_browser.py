@@ -196,7 +196,9 @@ def check_search(browser: Any, html: Path, word: str) -> Report:
 
 
 def check_deck(browser: Any, html: Path, name: str) -> Report:
-    """Slides: keys turn them, each fits its screen, and nothing is asked from outside."""
+    """Slides: keys turn them, unless a figure has the focus; each fits its screen, and nothing is
+    asked from outside.
+    """
     with visit(browser, f"slides/{name}", SLIDE) as (report, context):
         page = listened(context, report)
         page.goto((html / "slides" / name).as_uri())
@@ -214,6 +216,14 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
                 report.add(f"slide {k} ({head}) is {high} pixels high in {room}")
             report.formulas += slide.locator("mjx-container").count()
             report.figures += slide.locator("figure").count()
+            plot = slide.locator(".plotly-lazy")
+            if plot.count():
+                slide.locator(".plotly-lazy[data-state=drawn]").wait_for(timeout=PATIENCE)
+                plot.focus()
+                page.keyboard.press("ArrowRight")
+                if page.locator("[data-place]").inner_text() != f"{k} / {count}":
+                    report.add(f"slide {k} turns by a key that is its figure's")
+                plot.evaluate("figure => figure.blur()")
             page.keyboard.press("ArrowRight")
         if page.locator("mjx-merror, [data-mjx-error]").count():
             report.add("MathJax error")

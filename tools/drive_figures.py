@@ -108,16 +108,61 @@ class Driver:
             if figure.screenshot() != still:
                 self.problems.append(f"pause does not hold in {self.name(figure)}")
 
+    def keys(self, figure: Any, solid: bool, framed: bool) -> None:
+        """What a figure with the focus does with keys; with the focus elsewhere, nothing."""
+        figure.focus()
+        self.settle()
+        tried = ["Shift+ArrowRight", "ArrowDown", "-"] if solid else []  # up may be at its end
+        tried += ["ArrowLeft", "ArrowRight", "End", "Home"] if framed else []
+        for key in tried:
+            self.changes(figure, f"the key {key}", lambda k=key: self.page.keyboard.press(k))
+            self.settle()
+        if framed:
+            self.space(figure)
+        figure.evaluate("figure => figure.blur()")
+        self.settle()
+        still = figure.screenshot()
+        self.page.evaluate(
+            """() => ["ArrowRight", "End", " ", "ArrowUp", "+"].forEach((key) =>
+              document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true })))"""
+        )
+        self.settle()
+        if figure.screenshot() != still:
+            self.problems.append(f"keys meant for the page move {self.name(figure)}")
+
+    def space(self, figure: Any) -> None:
+        """From the first frame on, a space plays; another, as soon as one more is shown, pauses."""
+        first = figure.screenshot()
+        self.done += 1
+        self.page.keyboard.press("Space")
+        for _ in range(PATIENCE // 20):
+            if figure.evaluate("figure => figure._fullLayout.sliders[0].active"):
+                break
+            self.page.wait_for_timeout(20)
+        self.page.keyboard.press("Space")
+        self.settle()
+        still = figure.screenshot()
+        if still == first:
+            self.problems.append(f"a space plays nothing in {self.name(figure)}")
+        self.page.wait_for_timeout(PLAYED)
+        if figure.screenshot() != still:
+            self.problems.append(f"a second space does not pause {self.name(figure)}")
+
+    def settle(self) -> None:
+        """Time for the last picture, so that it is not taken for an answer to the next key."""
+        self.page.wait_for_timeout(6 * SETTLE)
+
     def plotly(self, figure: Any) -> None:
-        """In three dimensions a turn; the slider; the buttons."""
+        """In three dimensions a turn; the slider; the keys; the buttons."""
         scene = figure.locator(".gl-container canvas")
         if scene.count():
             self.changes(figure, "turning", lambda: self.drag(scene.first, 60, 20))
         rail = figure.locator(".slider-rail-touch-rect")
         if rail.count():
             self.changes(figure, "the slider", lambda: self.press_at(rail.first, 0.6))
+        self.keys(figure, scene.count() > 0, rail.count() > 0)
         play = figure.locator(".updatemenu-button").first
         if play.count():
             self.press_at(rail.first, 0.02)
-            self.page.wait_for_timeout(6 * SETTLE)
+            self.settle()
             self.changes(figure, "play", lambda: play.click(force=True))

@@ -43,6 +43,12 @@ li { margin: 0.35em 0; }
 [data-lab] { display: grid; grid-template-columns: minmax(0, 58vh) minmax(0, 1fr); gap: 0 2vw;
   max-width: none !important; font-size: 0.7em; align-content: start; }
 [data-lab] > :first-child { grid-row: 1 / span 3; }
+.plotly-lazy { position: relative; }
+figure .plotly-still { position: absolute; inset: 0; width: 100%; height: 100%; max-height: none;
+  object-fit: contain; background: #fff; }
+.plotly-lazy:focus-visible { outline: 3px solid #0072B2; outline-offset: -3px; }
+.plotly-lazy:focus-visible::after { content: attr(data-keys); position: absolute;
+  inset: auto 3px 3px; font-size: 13px; line-height: 1.2; text-align: center; background: #fff; }
 footer { position: fixed; bottom: 0; width: 100%; padding: 0.5em 2vw; font-size: 0.55em;
   display: flex; justify-content: space-between; color: #48566b; background: #fff; }
 footer button { font: inherit; margin: 0 0.2em; }
@@ -75,6 +81,7 @@ SCRIPT = """
   }
   const keys = { ArrowRight: 1, PageDown: 1, " ": 1, ArrowLeft: -1, PageUp: -1 };
   addEventListener("keydown", (event) => {
+    if (event.defaultPrevented) return; // a plotly figure took it
     if (event.target.closest("input, select, svg [tabindex], button")) return;
     if (event.key in keys) show(k + keys[event.key]);
     else if (event.key === "Home") show(0);

@@ -1,5 +1,6 @@
 """The built book as a reader meets it: opened from disk, searched, played, unfolded, printed."""
 
+import base64
 import io
 import re
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import check_browser
 import chromium
 import make_pdf
+import plotly_still
 import pytest
 from bs4 import BeautifulSoup, SoupStrainer
 from playwright.sync_api import sync_playwright
@@ -17,7 +19,7 @@ from pypdf import PdfReader
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 CHAPTER = HTML / "book" / "langevin.html"
 PROGRAM = chromium.program()
-PAGE_BYTES, FIGURE_BYTES = 1.5 * 2**20, 2**20
+PAGE_BYTES, FIGURE_BYTES, STILL_BYTES = 1.5 * 2**20, 2**20, 60_000
 built = pytest.mark.skipif(not CHAPTER.is_file(), reason="the book is not built: make book")
 seen = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 pytestmark = [built]
@@ -57,6 +59,24 @@ def test_a_reader_opens_searches_plays_and_unfolds(browser):
     page.wait_for_timeout(500)
     assert SOLUTION in solution.inner_text()
     assert outside == []
+    context.close()
+
+
+@seen
+def test_plotly_figures_have_a_still_without_javascript(browser):
+    pages = [p for p in sorted(HTML.glob("book/*.html")) if "plotly-lazy" in p.read_text("utf-8")]
+    assert pages
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for path in pages:
+        page.goto(path.as_uri())
+        for figure in page.locator(".plotly-lazy").all():
+            still = figure.locator("img")
+            assert still.is_visible()
+            assert still.get_attribute("alt") == figure.get_attribute("aria-label")
+            assert still.evaluate("image => image.naturalWidth") == plotly_still.WIDTH
+            data = still.get_attribute("src").partition(",")[2]
+            assert len(base64.b64decode(data)) < STILL_BYTES
     context.close()
 
 
