@@ -34,7 +34,7 @@ import subprocess
 import sys
 
 DRIVE = False  # @param {type:"boolean"}  # True on Colab: keep results in your Google Drive
-FAST = os.environ.get("MCMCOT_FAST", "1") != "0"  # False: the full-size runs
+FAST = os.environ.get("MCMCOT_FAST", "1") != "0"  # False: larger runs, where a notebook has them
 SEED = 0
 
 IN_COLAB = "google.colab" in sys.modules
@@ -75,7 +75,7 @@ np.random.seed(SEED)
 torch.manual_seed(SEED)
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}")
-print(f"device: {DEVICE}, fast mode: {FAST}")
+print(f"device: {DEVICE}@FAST@")
 """
 MODE = """\
 MODE = "look"  # @param ["look", "quick", "full"]
@@ -85,6 +85,10 @@ print(f"mode: {MODE} (look: stored results; quick: a run of minutes; full: a run
 GPU_WARNING = """\
 if DEVICE == "cpu":
     print("No GPU. On Colab: Runtime > Change runtime type > T4 GPU, then run this cell again.")
+"""
+NO_GPU = """\
+if DEVICE == "cpu":
+    print("No GPU, and none is needed. (Colab has one: Runtime > Change runtime type > T4 GPU.)")
 """
 COLAB = "https://colab.research.google.com"
 
@@ -155,7 +159,8 @@ class Notebook:
         more = f"    wanted |= {{{', '.join(names)}}}\n" if names else ""
         setup = setup.replace("@MORE@", more)
         setup += MODE if wants.get("modes") else ""
-        setup += GPU_WARNING if wants.get("gpu") else ""
+        setup = setup.replace("@FAST@", ", fast mode: {FAST}" if wants.get("gpu") else "")
+        setup += GPU_WARNING if wants.get("gpu") else NO_GPU
         self.add_code(setup, {"cellView": "form", "tags": ["nbval-ignore-output"]})
 
     def cell_id(self, source: str) -> str:

@@ -262,7 +262,8 @@ def test_badge_and_setup(make_book: MakeBook) -> None:
         in badge
     )
     assert f'"--branch={make_notebooks.RELEASE}"' in setup
-    assert "No GPU" not in setup
+    assert "No GPU, and none is needed." in setup
+    assert "fast mode" not in setup  # it has one size
     compile(setup, "setup", "exec")
 
 
@@ -272,7 +273,9 @@ def test_gpu_page(make_book: MakeBook) -> None:
     path.write_text(path.read_text().replace("kernelspec:", "colab:\n  gpu: true\nkernelspec:"))
     made = notebook(root)
     assert made["metadata"]["accelerator"] == "GPU"
-    assert "Change runtime type" in "".join(made["cells"][1]["source"])
+    setup = "".join(made["cells"][1]["source"])
+    assert "On Colab: Runtime > Change runtime type" in setup
+    assert "fast mode" in setup
 
 
 def test_setup_cell_runs_from_any_folder(make_book: MakeBook, tmp_path: Path) -> None:
