@@ -15,7 +15,7 @@ from mcmcot_lite import checks
 __all__ = ["F64", "Exercise", "Wrong", "draws", "same"]
 
 F64 = torch.float64
-RTOL = 1e-4  # what an answer in float32 may lose; a mistake is far larger
+RTOL = 1e-5  # float32 rounds at 6e-8, and sums here have about a hundred terms
 
 
 class Wrong(AssertionError):
