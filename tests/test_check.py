@@ -736,5 +736,6 @@ def test_the_library_itself_passes():
 
 
 def test_gradients_are_taken_where_they_are_switched_off():
-    with torch.no_grad():
-        check.ex_11_4(energy_loss)
+    for off in (torch.no_grad(), torch.inference_mode()):
+        with off:
+            check.ex_11_4(energy_loss)

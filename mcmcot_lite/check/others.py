@@ -86,6 +86,7 @@ def slope(e: Exercise, f: Energy, value: Any) -> Tensor:
     return e.tensor(torch.cat(used), (12,), "its gradient")
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def ex_11_4(loss: Callable[..., Any]) -> None:
     """The energy's loss: ``loss(f, up, down)``, to be minimised; latents of posterior and prior."""

@@ -1,6 +1,8 @@
 """The anomaly score: its two terms, its law on the linear model, its ranking, bad input."""
 
 import math
+from itertools import combinations
+from statistics import mean
 
 import pytest
 import torch
@@ -114,3 +116,17 @@ def test_score_of_latents_refuses():
         score_of_latents(normed, z[:1], X[:1], sigma=0.3, batchnorm="batch")
     with pytest.raises(FloatingPointError, match="anomaly_score must fit"):
         score_of_latents(g, z + 1e20, X, sigma=0.3)
+
+
+def test_the_marking_notes_of_the_exam():
+    """Twelve images, three odd: 1, 2/4, 3/6 in (a); all 220 rankings in (b); one swap in (c)."""
+
+    def average(places):
+        hit = torch.tensor([place in places for place in range(1, 13)])
+        return float(auprc(torch.arange(12, 0, -1.0), hit))
+
+    assert average((1, 4, 6)) == pytest.approx(2 / 3)
+    assert average((1, 5, 6)) == pytest.approx((1 + 2 / 5 + 3 / 6) / 3)
+    rankings = list(combinations(range(1, 13), 3))
+    assert len(rankings) == 220
+    assert mean(map(average, rankings)) == pytest.approx(0.39, abs=0.005)
