@@ -1,5 +1,5 @@
 # The two commands: `make book` and `make test`. Each makes .venv first, alone, on a fresh machine.
-# Variables: PYTHON (3.11 to 3.13), VENV, WORKERS (pytest processes).
+# Variables: PYTHON (3.11 to 3.13), VENV, WORKERS (pages or tests at a time).
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -29,6 +29,8 @@ TEST_ENV += PYTHONWARNINGS=error:::__main__
 # Pages keep each figure in both forms; they show the PNG, and the archive of figures has the SVG too.
 INLINE = _build/ipython/profile_default
 FORMATS = c.InlineBackend.figure_formats = {"png", "svg"}; c.HistoryManager.enabled = False
+KERNEL_ENV = $(TEST_ENV) IPYTHONDIR='$(CURDIR)/_build/ipython'
+EXECUTED = _build/executed
 
 .PHONY: help env book test lint notebooks notebooks-check notebooks-run class figures pdf text browser colab linkcheck ci clean
 
@@ -51,7 +53,8 @@ book: $(STAMP)  ## execute every chapter and build the book
 	@rm -rf _build/html _build/.doctrees _build/jupyter_execute
 	@echo "executing the chapters"
 	@mkdir -p '$(INLINE)' && echo '$(FORMATS)' > '$(INLINE)/ipython_kernel_config.py'
-	@$(TEST_ENV) IPYTHONDIR='$(CURDIR)/_build/ipython' '$(BIN)/jupyter-book' build . -W -n --keep-going -q
+	@$(KERNEL_ENV) '$(BIN)/python' tools/execute_pages.py '$(EXECUTED)' --jobs $(WORKERS)
+	@$(KERNEL_ENV) EXECUTED_PAGES='$(EXECUTED)' '$(BIN)/jupyter-book' build . -W -n --keep-going -q
 	@'$(BIN)/python' tools/make_slides.py
 	@echo "the book: $(CURDIR)/$(PAGE)"
 

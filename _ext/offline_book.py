@@ -12,7 +12,8 @@ It does these things:
 6. compares the book's numbers with those that ``tools/mystbook.py`` gives to the notebooks;
 7. adds the role ``{repo}`tests/test_density.py` ``, a link to a file of the repository;
 8. takes out of the theme's pages what fails or is not needed from ``file://``;
-9. prints a line for each page that was executed (the build itself runs quietly);
+9. takes outputs that ``tools/execute_pages.py`` has kept, or prints a line for each page that the
+   build executes (it runs quietly otherwise);
 10. gives the directive ``nb-exec-table`` a plain form: chapter, seconds, memory, in order;
 11. leaves fields of named tuples out of the library's reference: their docstrings list them.
 """
@@ -24,6 +25,7 @@ import datetime as dt
 import functools
 import html
 import json
+import os
 import platform
 import re
 import shutil
@@ -142,6 +144,14 @@ def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> 
 def drop_automatic_scripts(app: Sphinx, config: Config) -> None:
     """jupyter-book puts every script of _static on every page; here a page gets what it needs."""
     config.html_js_files = []
+
+
+def take_executed(app: Sphinx, config: Config) -> None:
+    """Outputs that ``tools/execute_pages.py`` has just kept, instead of another run."""
+    folder = os.environ.get("EXECUTED_PAGES")
+    if folder:
+        config.nb_execution_mode = "cache"
+        config.nb_execution_cache_path = str(Path(folder).resolve())
 
 
 def add_assets(app: Sphinx) -> None:
@@ -270,9 +280,9 @@ def trim_pages(app: Sphinx, error: Exception | None) -> None:
 
 
 def report_page(app: Sphinx, doctree: nodes.document) -> None:
-    """One line for each executed page."""
+    """One line for each page that the build itself has executed."""
     data = app.env.nb_metadata.get(app.env.docname, {}).get("exec_data")
-    if data:
+    if data and data["method"] != "cache":
         print(f"  {app.env.docname}: executed in {data['runtime']:.1f} s", flush=True)
 
 
@@ -294,6 +304,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", report_page)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("config-inited", drop_automatic_scripts)
+    app.connect("config-inited", take_executed)
     app.connect("builder-inited", add_assets)
     app.connect("doctree-resolved", check_pictures)
     app.connect("env-check-consistency", check_numbers)

@@ -63,7 +63,19 @@
     }
   }
 
+  // Paper is white: a page that is read in the dark is printed as by day.
+  function printByDay() {
+    const root = document.documentElement;
+    let theme = root.dataset.theme;
+    window.addEventListener("beforeprint", () => {
+      theme = root.dataset.theme;
+      root.dataset.theme = "light";
+    });
+    window.addEventListener("afterprint", () => (root.dataset.theme = theme));
+  }
+
   glue();
+  printByDay();
   window.addEventListener("load", () => {
     pictures();
     const ready = window.MathJax?.startup?.promise ?? Promise.resolve();

@@ -95,9 +95,17 @@
     div.on("plotly_animated", () => (playing = false));
     // A promise that a later key interrupts is rejected, which is meant.
     const animate = (args) => Plotly.animate(div, ...args).catch(() => {});
+    // A screen reader hears which frame a key has led to, and whether the figure plays.
+    const said = document.createElement("p");
+    said.className = "plotly-said";
+    said.setAttribute("role", "status");
+    const say = (k) => {
+      said.textContent = `${sliders[0].currentvalue.prefix ?? ""}${steps[k].label}${playing ? ", playing" : ""}`;
+    };
     const show = (of) => () => {
-      const k = of(div._fullLayout.sliders[0].active);
-      animate(steps[Math.max(0, Math.min(steps.length - 1, k))].args);
+      const k = Math.max(0, Math.min(steps.length - 1, of(div._fullLayout.sliders[0].active)));
+      animate(steps[k].args);
+      say(k);
     };
     const look = (...by) => () => Plotly.relayout(div, { "scene.camera": moved(div._fullLayout.scene.camera, ...by) });
     const acts = {};
@@ -108,7 +116,11 @@
       hints.push("← → Home End: frames");
     }
     if (buttons.length > 1) {
-      acts[" "] = acts.Enter = () => animate(buttons[playing ? 1 : 0].args);
+      acts[" "] = acts.Enter = () => {
+        animate(buttons[playing ? 1 : 0].args);
+        playing = !playing;
+        say(div._fullLayout.sliders[0].active);
+      };
       hints.push("space: play, pause");
     }
     if (scene) {
@@ -121,6 +133,7 @@
       hints.push("shift ← →: turn", "↑ ↓: tilt", "+ −: nearer, farther");
     }
     if (!hints.length) return;
+    if (steps.length) div.append(said);
     div.dataset.keys = hints.join("; ");
     div.setAttribute("role", "application"); // a screen reader hands the keys on
     div.setAttribute("aria-label", `${div.getAttribute("aria-label")} Keys: ${div.dataset.keys}.`);

@@ -6,7 +6,7 @@ fails, every formula is typeset and every plotly figure is drawn, every picture 
 text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
 played answers to mouse and keyboard, and the search finds a word, which can be read where it leads.
 
-    python tools/check_browser.py [--html DIR] [--shots DIR] [--require]
+    python tools/check_browser.py [--html DIR] [--shots DIR] [--require] [--jobs 2]
 
 Needs chromium on PATH. Without it the check is skipped, or fails with ``--require``.
 """
@@ -14,9 +14,10 @@ Needs chromium on PATH. Without it the check is skipped, or fails with ``--requi
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,10 @@ class Report:
             f"  images {self.images:>2}  played {self.played:>2}  {self.seconds:4.1f} s"
         )
         return "\n".join([line, *(f"     - {problem}" for problem in self.problems)])
+
+
+# A check and what it takes after the browser and the folder of the built book.
+Task = tuple[Callable[..., Report], tuple[Any, ...]]
 
 
 def open_page(context: BrowserContext, address: str, report: Report) -> Any:
@@ -139,12 +144,18 @@ def check_page(browser: Any, html: Path, name: str, shots: Path | None) -> Repor
 
 
 def print_problems(page: Any) -> list[str]:
-    """What A4 would cut of a page that has the functions of :data:`SCRIPT`."""
+    """What A4 would cut of a page that has the functions of :data:`SCRIPT`; and its theme."""
+    theme = "document.documentElement.dataset.theme"
+    page.evaluate(f"{theme} = 'dark'")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    by_day = page.evaluate(theme) == "light"
     page.emulate_media(media="print")
     page.set_viewport_size(SHEET)
     page.wait_for_timeout(500)  # formulas follow the width a moment later
     found: list[str] = page.evaluate("printProblems()")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    if not by_day or page.evaluate(theme) != "dark":
+        found.append("read in the dark, it is not printed by day, or does not return")
     return found
 
 
@@ -230,6 +241,18 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
     return report
 
 
+def check_share(program: str, html: Path, tasks: list[Task]) -> list[Report]:
+    """Some of the checks one after the other, in a browser of their own."""
+    reports: list[Report] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        for check, arguments in tasks:
+            reports.append(check(browser, html, *arguments))
+            print(reports[-1], flush=True)
+        browser.close()
+    return reports
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Checks all pages; the exit code is 1 if one has a problem."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -239,6 +262,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shots", type=Path, help="write full-page screenshots into this folder")
     parser.add_argument("--require", action="store_true", help="fail where there is no chromium")
     parser.add_argument("--word", default="posterior", help="what to search for")
+    parser.add_argument("--jobs", type=int, default=2, help="browsers at a time (default 2)")
     parser.add_argument("pages", nargs="*", help="only these pages, such as book/index.html")
     options = parser.parse_args(arguments)
 
@@ -254,24 +278,19 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = "required, so this is an error" if options.require else "skipped"
         print(f"browser check: {MISSING}; {verdict}")
         return int(options.require)
+    start = time.monotonic()
     if options.shots:
         options.shots.mkdir(parents=True, exist_ok=True)
 
-    reports: list[Report] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        for name in pages:
-            reports.append(check_page(browser, html, name, options.shots))
-            print(reports[-1], flush=True)
-        if not options.pages:
-            reports.append(check_search(browser, html, options.word))
-            print(reports[-1])
-            for path in sorted(html.glob("slides/*.html")):
-                reports.append(check_deck(browser, html, path.name))
-                print(reports[-1], flush=True)
-        browser.close()
+    tasks: list[Task] = [(check_page, (name, options.shots)) for name in pages]
+    if not options.pages:
+        tasks.append((check_search, (options.word,)))
+        tasks += [(check_deck, (path.name,)) for path in sorted(html.glob("slides/*.html"))]
+    shares = [(path, html, tasks[k :: options.jobs]) for k in range(options.jobs)]
+    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+        reports = [report for share in pool.starmap(check_share, shares) for report in share]
     bad = sum(bool(report.problems) for report in reports)
-    seconds = sum(report.seconds for report in reports)
+    seconds = time.monotonic() - start
     print(f"browser check: {len(reports) - bad} of {len(reports)} pages ok in {seconds:.0f} s")
     return int(bad > 0)
 

@@ -118,6 +118,10 @@ class Driver:
             self.changes(figure, f"the key {key}", lambda k=key: self.page.keyboard.press(k))
             self.settle()
         if framed:
+            said = figure.locator("[role=status]").inner_text()
+            first = figure.evaluate("figure => figure._fullLayout.sliders[0].steps[0].label")
+            if not said.endswith(first):
+                self.problems.append(f"the frame is not said ({said!r}) in {self.name(figure)}")
             self.space(figure)
         figure.evaluate("figure => figure.blur()")
         self.settle()

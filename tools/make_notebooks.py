@@ -41,8 +41,9 @@ IN_COLAB = "google.colab" in sys.modules
 if IN_COLAB:
     ROOT = pathlib.Path("/content/@NAME@")
     if not ROOT.exists():
-        clone = ["git", "clone", "-q", "--depth=1", "--branch=@RELEASE@"]
-        subprocess.run([*clone, "@REPOSITORY@", str(ROOT)], check=True)
+        clone = ["git", "clone", "-q", "--depth=1", "@REPOSITORY@", str(ROOT)]
+        if subprocess.run([*clone, "--branch=@RELEASE@"], stderr=subprocess.DEVNULL).returncode:
+            subprocess.run(clone, check=True)  # no such release yet: the latest state
     wanted = {"ot": "pot", "mlxtend": "mlxtend", "mcmcot_lite": str(ROOT)}
 @MORE@    missing = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
     if missing:  # without dependencies: torch and numpy stay as Colab ships them

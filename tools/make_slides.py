@@ -49,6 +49,8 @@ figure .plotly-still { position: absolute; inset: 0; width: 100%; height: 100%; 
 .plotly-lazy:focus-visible { outline: 3px solid #0072B2; outline-offset: -3px; }
 .plotly-lazy:focus-visible::after { content: attr(data-keys); position: absolute;
   inset: auto 3px 3px; font-size: 13px; line-height: 1.2; text-align: center; background: #fff; }
+.plotly-said { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden;
+  clip-path: inset(50%); }
 footer { position: fixed; bottom: 0; width: 100%; padding: 0.5em 2vw; font-size: 0.55em;
   display: flex; justify-content: space-between; color: #48566b; background: #fff; }
 footer button { font: inherit; margin: 0 0.2em; }

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from make_notebooks import RELEASE
 from nbclient import NotebookClient
+
+from mcmcot_lite import data
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = "https://github.com/mcmcot-lite/mcmcot-lite"
@@ -38,9 +48,19 @@ sys.modules["google.colab"] = types.ModuleType("google.colab")
 known = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *more: None if name == "mcmcot_lite" else known(name, *more)
 """
+# The mirrors of a data set are the test's own server, which has 1,000 digits in place of clothes.
 AFTER = """
 importlib.util.find_spec = known
-import mcmcot_lite
+import dataclasses, mcmcot_lite
+from mcmcot_lite.data._sources import SOURCES
+clothes = SOURCES["fashion_mnist"]
+files = tuple(
+    dataclasses.replace(remote, urls=(f"{SERVER}/{remote.name}",), md5=MD5[remote.name], content="")
+    for remote in clothes.files["train"]
+)
+SOURCES["fashion_mnist"] = dataclasses.replace(
+    clothes, files={"train": files}, counts={"train": 1000}
+)
 print("library:", mcmcot_lite.__file__, "folder:", os.getcwd())
 """
 
@@ -77,20 +97,54 @@ def test_a_wheel_has_all_that_the_library_needs(copy: Path, tmp_path: Path) -> N
     subprocess.run(command, cwd=tmp_path, env=env, check=True, capture_output=True)
 
 
-def test_a_notebook_on_colab(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def mirror(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """A server's address, and the MD5 of its two files: fours and nines as classes 0 and 1."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    digits = data.mnist5k().classes(4, 9)
+    headed = {
+        "train-images-idx3-ubyte.gz": struct.pack(">4i", 2051, len(digits), 28, 28)
+        + digits.x.numpy().tobytes(),
+        "train-labels-idx1-ubyte.gz": struct.pack(">2i", 2049, len(digits))
+        + (digits.y == 9).to(torch.uint8).numpy().tobytes(),
+    }
+    for name, content in headed.items():
+        (folder / name).write_bytes(gzip.compress(content))
+    sums = {name: hashlib.md5((folder / name).read_bytes()).hexdigest() for name in headed}
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", sums
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tagged", [True, False], ids=["release", "latest"])
+def test_a_notebook_on_colab(
+    tagged: bool,
+    copy: Path,
+    tmp_path: Path,
+    mirror: tuple[str, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Top to bottom on a machine that looks like Colab: the first cell clones the release, installs
-    the library without dependencies, and goes to the notebooks; nothing else comes from outside.
+    the library without dependencies, and goes to the notebooks; one data set is downloaded from a
+    server of this machine, and nothing else comes from outside.
     """
     git = ["git", "-C", str(copy), "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", RELEASE]):
+    tag = [["tag", RELEASE]] if tagged else []
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], *tag):
         subprocess.run([*git, *words], check=True)
     site = tmp_path / "site"
     site.mkdir()
     settings = {
         **PIP,
         **NO_NETWORK,
+        "no_proxy": "127.0.0.1",
         "PIP_TARGET": str(site),
         "PYTHONPATH": str(site),
+        "MCMCOT_CACHE": str(tmp_path / "cache"),
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.file://{copy}.insteadOf",
         "GIT_CONFIG_VALUE_0": REPOSITORY,
@@ -98,20 +152,31 @@ def test_a_notebook_on_colab(copy: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MCMCOT_DATA", raising=False)
-    notebook = nbformat.read(ROOT / "notebooks" / "factor_analysis.ipynb", as_version=4)
+    # The long one downloads; that a clone is had without a tag, the short one shows as well.
+    name = "algorithm1" if tagged else "factor_analysis"
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     badge, setup = notebook.cells[:2]
     assert "Open in Colab" in badge.source
     assert "/content/" in setup.source
     setup.source = setup.source.replace("/content/", f"{tmp_path}/content/")
+    address, sums = mirror
+    after = f"SERVER, MD5 = {address!r}, {sums!r}\n{AFTER}"
     notebook.cells[1:2] = [
-        nbformat.v4.new_code_cell(COLAB), setup, nbformat.v4.new_code_cell(AFTER),
+        nbformat.v4.new_code_cell(COLAB), setup, nbformat.v4.new_code_cell(after),
     ]  # fmt: skip
     (tmp_path / "content").mkdir()
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     told = "".join(out["text"] for out in notebook.cells[3].outputs)
     folder = tmp_path / "content" / "mcmcot-lite"
     place = site / "mcmcot_lite" / "__init__.py"
     assert told == f"library: {place} folder: {folder / 'notebooks'}\n"
+    if tagged:
+        printed = [
+            out.get("text", "") for cell in notebook.cells[4:] for out in cell.get("outputs", [])
+        ]
+        assert any("fashion_mnist: T-shirts and trousers" in text for text in printed)
+        kept = {path.name for path in (tmp_path / "cache").rglob("*.gz")}
+        assert kept == set(sums)
 
 
 def test_colabs_job_installs_what_the_first_cells_would() -> None:
