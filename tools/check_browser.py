@@ -151,8 +151,12 @@ def print_problems(page: Any) -> list[str]:
     by_day = page.evaluate(theme) == "light"
     page.emulate_media(media="print")
     page.set_viewport_size(SHEET)
-    page.wait_for_timeout(500)  # formulas follow the width a moment later
-    found: list[str] = page.evaluate("printProblems()")
+    found: list[str] = []
+    for _ in range(20):  # formulas and figures follow the width, on a busy machine late
+        page.wait_for_timeout(500)
+        found = page.evaluate("printProblems()")
+        if not found:
+            break
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     if not by_day or page.evaluate(theme) != "dark":
         found.append("read in the dark, it is not printed by day, or does not return")
