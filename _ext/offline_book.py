@@ -128,7 +128,7 @@ def run_times(app: Sphinx, parent: str, metadata: dict[str, dict[str, Any]]) -> 
         size = "" if gigabytes is None else f"{gigabytes:.1f}"
         rows.append((chapter + app.env.titles[doc].astext(), f"{times[doc]:.0f}", size))
     largest = max(memory["gigabytes"].values())
-    rows.append(("all; the largest", f"{sum(times.values()):.0f}", f"{largest:.1f}"))
+    rows.append(("all; the largest", f"{sum(times.values()):,.0f}", f"{largest:.1f}"))
     machine = memory["machine"]
     rows.append((made_on(), "", ""))
     on = f"Python {machine['python']}, torch {machine['torch']}, {machine['device']}"
@@ -279,6 +279,14 @@ def trim_pages(app: Sphinx, error: Exception | None) -> None:
         page.write_text(NOT_NEEDED.sub("", text), encoding="utf-8")
 
 
+def bind_percent(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """A line never begins with the % of a number."""
+    as_written = (nodes.literal, nodes.math, nodes.FixedTextElement)
+    for text in list(doctree.findall(nodes.Text)):
+        if " %" in text and not isinstance(text.parent, as_written):
+            text.parent.replace(text, nodes.Text(re.sub(r"(?<=\d) %", "\u00a0%", text)))
+
+
 def report_page(app: Sphinx, doctree: nodes.document) -> None:
     """One line for each page that the build itself has executed."""
     data = app.env.nb_metadata.get(app.env.docname, {}).get("exec_data")
@@ -307,6 +315,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", take_executed)
     app.connect("builder-inited", add_assets)
     app.connect("doctree-resolved", check_pictures)
+    app.connect("doctree-resolved", bind_percent)
     app.connect("env-check-consistency", check_numbers)
     app.connect("html-page-context", finish_page, priority=900)
     app.connect("build-finished", trim_pages)

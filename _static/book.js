@@ -26,8 +26,8 @@
   // A broad picture gets a box, so that a phone can show it at a size that can be read.
   function pictures() {
     for (const picture of document.querySelectorAll(".bd-article figure > img")) {
-      const [w, h] = [picture.naturalWidth, picture.naturalHeight];
-      if (!w || (w < 600 && w < 1.6 * h)) continue;
+      const w = picture.naturalWidth;
+      if (w < 640) continue; // its text can be read where it fits the column
       const box = document.createElement("div");
       box.className = "broad";
       picture.replaceWith(box);

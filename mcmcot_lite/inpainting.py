@@ -51,7 +51,7 @@ class Inpainting(NamedTuple):
 
     @property
     def diversity(self) -> Tensor:
-        """Mean of :attr:`spread` over the hidden pixels of each image, (n,); NaN without any."""
+        """Mean of ``spread`` over the hidden pixels of each image, (n,); NaN without any."""
         hidden = (~self.mask).flatten(1)
         return self.spread.flatten(1).sum(1) / hidden.sum(1)
 

@@ -60,7 +60,7 @@ class TopDown(nn.Module):
 
     @property
     def d(self) -> int:
-        """Numbers in one row: all layers."""
+        """Numbers in one row, of all layers."""
         return sum(self.dims)
 
     def layers(self, z: Tensor) -> tuple[Tensor, ...]:

@@ -49,7 +49,7 @@ class TwoStageVAE(Model):
 
     @property
     def stage(self) -> int:
-        """Which of the two is trained: 1 or 2."""
+        """Which of the two is trained, 1 or 2."""
         return self._stage
 
     @stage.setter

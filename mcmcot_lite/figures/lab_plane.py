@@ -97,7 +97,7 @@ def explore_plane(
     stage = (
         '<div style="display:flex;flex-wrap:wrap;gap:0.8em;align-items:flex-start">'
         f'<div style="flex:3 1 240px;min-width:0">{"".join(drawn)}<div>{legend}</div></div>'
-        f'<div style="flex:1 1 130px;max-width:240px"><div data-picture role="img" '
+        f'<div style="flex:1 1 130px;max-width:240px;margin:0 auto"><div data-picture role="img" '
         f'aria-label="{quoted}" style="{box}"></div></div></div>'
     )
     begin = [((m - 1) // 2) * 2 * limit / (m - 1) - limit] * 2

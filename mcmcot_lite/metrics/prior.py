@@ -49,7 +49,7 @@ class PriorDistance(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """What is left above the floor, at least 0: debiased for a cloud as wide as the prior.
+        """What is left above the floor, at least 0; debiased for a cloud as wide as the prior.
 
         A sample of the prior scaled by c has in the mean the value d (c - 1)^2 + c floor. So a wide
         cloud keeps (c - 1) floor of sampling noise, which counts in high dimension; and a narrow

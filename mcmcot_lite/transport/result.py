@@ -62,7 +62,7 @@ class TransportMap:
 
     @property
     def gap(self) -> float:
-        """Primal - dual: the optimum lies between the two, so no map is better by more than this.
+        """Primal minus dual. The optimum lies between, so no map is better by more than this.
 
         Never below zero beyond float64 rounding.
         """
@@ -80,7 +80,7 @@ class TransportMap:
 
     @property
     def kept(self) -> Tensor:
-        """(n,) bool: sources that have a target."""
+        """Which sources have a target, (n,), bool."""
         return self.index >= 0
 
     def __call__(self, z_hat: Tensor, z: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The library's reference names every public function and class once."""
 
+import ast
 import importlib
 import re
 import types
@@ -34,6 +35,17 @@ def test_every_public_name_is_in_the_reference_once():
             thing = getattr(module, public)
             if callable(thing) and not isinstance(thing, types.ModuleType):
                 assert id(thing) in shown, f"{module.__name__}.{public}"
+
+
+def test_a_propertys_first_line_has_no_colon():
+    """Napoleon takes what stands before one for the property's type."""
+    for path in (ROOT / "mcmcot_lite").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            if any("property" in ast.unparse(mark) for mark in node.decorator_list):
+                first = (ast.get_docstring(node) or "").partition("\n")[0]
+                assert ":" not in first, f"{path.name}: {node.name}: {first}"
 
 
 def test_the_version_is_one():
