@@ -58,7 +58,8 @@ COLAB = "https://colab.research.google.com/github"
 NOT_NEEDED = re.compile(
     r'<link rel="preload" as="font"[^>]*>\s*'
     r'|<script src="[^"]*fontawesome[^"]*/all\.min\.js[^"]*"></script>\s*'
-    r'|<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>\s*',
+    r'|<script type="application/vnd\.jupyter\.widget-state\+json">.*?</script>\s*'
+    r'|(?<=<section) id="(?:exercise|solution)-content"',  # the same for all on a page
     re.DOTALL,
 )
 logger = logging.getLogger(__name__)
@@ -270,7 +271,8 @@ def repo_role(
 
 def trim_pages(app: Sphinx, error: Exception | None) -> None:
     """Drops the theme's font preloads (refused on file://), its second set of icons (1.5 MB; they
-    come from the style sheet and its fonts too), and the state of widgets, dead without a kernel.
+    come from the style sheet and its fonts too), the state of widgets, dead without a kernel, and
+    the names that sphinx-exercise gives to all exercises alike.
     """
     if error or app.builder.format != "html":
         return

@@ -414,7 +414,7 @@ WRONG = {
         lambda m, c: (m.mean(0), c.mean(0) + m.mT @ m / len(m)),
         "about 0",
     ),
-    "4.5, n - 1": ("ex_4_5", lambda m, c: (m.mean(0), c.mean(0) + m.mT.cov()), "Divide by n"),
+    "4.5, n - 1": ("ex_4_5", lambda m, c: (m.mean(0), c.mean(0) + m.mT.cov()), "no sample"),
     "5.5, argmin": ("ex_5_5", lambda x, y, h: (x @ y.mT + h).argmin(1), "worst target"),
     "5.5, worst": ("ex_5_5", lambda x, y, h: (h - x @ y.mT).argmax(1), "worst target"),
     "5.5, bonus as a price": ("ex_5_5", lambda x, y, h: (x @ y.mT - h).argmax(1), "as a price"),
@@ -619,7 +619,7 @@ WRONG = {
     "13.6, by n": (
         "ex_13_6",
         lambda s, o: precision_at_hits(s, o) * o.double().mean(),
-        "number of odd images",
+        "not divided",
     ),
     "13.6, ROC": (
         "ex_13_6",

@@ -16,6 +16,10 @@ pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
 "${pip[@]}" freeze | sort >"$venv/after.txt"
 lost=$(comm -23 "$venv/before.txt" "$venv/after.txt")
 [ -z "$lost" ] || { echo "error: replaced or removed: $lost" >&2; exit 1; }
-"${pip[@]}" install -c constraints-colab.txt pytest pytest-xdist nbval
+"${pip[@]}" install -c constraints-colab.txt pytest pytest-xdist nbval pyyaml pybtex
 env -u PYTHONPATH OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -n "$workers" --dist loadscope \
   --nbval-lax --nbval-cell-timeout=600 -o filterwarnings=default -p no:cacheprovider notebooks
+# The way of a reader there: the first cell's own clone and installation, a data set from a server
+# of this machine, no other network.
+env -u PYTHONPATH OMP_NUM_THREADS=1 "$venv/bin/python" -m pytest -q -p no:cacheprovider \
+  -o filterwarnings=default tests/tools/test_user_paths.py -k on_colab

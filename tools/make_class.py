@@ -44,6 +44,8 @@ from this folder and need no network. Once, with a network or from wheels of you
     .venv/bin/python -m pip install {packages}
     .venv/bin/jupyter lab notebooks
 
+On Windows write .venv\\Scripts in place of .venv/bin.
+
 {pages}
 
 Self-checks: mcmcot_lite.check has one for each exercise that says so. They tell what is wrong and

@@ -52,6 +52,22 @@ class Figure:
         return f"{where}-{self.name.removeprefix('fig-')}"
 
 
+def plain(book: Book, caption: str) -> str:
+    """A caption without roles: numbers and titles in their place."""
+
+    def words(role: re.Match[str]) -> str:
+        name, text = role["role"], role["text"]
+        if name == "doc":
+            return book.pages[text].title
+        if name not in ("eq", "ref", "numref"):
+            return text
+        label = book.labels[text]
+        kinds = {"eq": "Eq. ({})", "numref": "Fig. {}"}
+        return kinds[name].format(label.number) if name in kinds else label.title
+
+    return re.sub(r"\{(?P<role>[\w:]+)\}`(?P<text>[^`]*)`", words, caption)
+
+
 def figures_of(book: Book, page: str) -> list[Figure]:
     """The figures of a page, in its order."""
     found = []
@@ -65,7 +81,7 @@ def figures_of(book: Book, page: str) -> list[Figure]:
         else:
             name, caption = block.figure.get("name"), block.figure.get("caption")
         if name and caption:
-            words = re.sub(r"\{[\w:]+\}`([^`]*)`", r"\1", " ".join(str(caption).split()))
+            words = plain(book, " ".join(str(caption).split()))
             found.append(Figure(page, name, book.labels[name].number, words, source))
     return found
 

@@ -26,70 +26,32 @@ from pybtex.richtext import Text as RichText
 RELEASE = "v0.1.0"  # the tag that a notebook on Colab clones
 SETUP = """\
 # @title Setup: run this cell first { display-mode: "form" }
-import importlib.util
-import os
-import pathlib
-import random
-import subprocess
-import sys
-
+import os, sys
+from importlib.util import find_spec
+from pathlib import Path
+from subprocess import run
 DRIVE = False  # @param {type:"boolean"}  # True on Colab: keep results in your Google Drive
 FAST = os.environ.get("MCMCOT_FAST", "1") != "0"  # False: larger runs, where a notebook has them
 SEED = 0
-
-IN_COLAB = "google.colab" in sys.modules
-if IN_COLAB:
-    ROOT = pathlib.Path("/content/@NAME@")
-    if not ROOT.exists():
-        clone = ["git", "clone", "-q", "--depth=1", "@REPOSITORY@", str(ROOT)]
-        if subprocess.run([*clone, "--branch=@RELEASE@"], stderr=subprocess.DEVNULL).returncode:
-            subprocess.run(clone, check=True)  # no such release yet: the latest state
-    wanted = {"ot": "pot", "mlxtend": "mlxtend", "mcmcot_lite": str(ROOT)}
-@MORE@    missing = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
+@MODE@here, known = Path.cwd(), find_spec("mcmcot_lite")
+folders = [here, *here.parents, *([Path(known.origin).parents[1]] if known else [])]
+ROOT = next((p for p in folders if (p / "mcmcot_lite" / "__init__.py").is_file()), None)
+if "google.colab" in sys.modules:
+    ROOT = Path("/content/@NAME@")
+    clone = ["git", "clone", "-q", "--depth=1", "@REPOSITORY@", str(ROOT)]
+    if not ROOT.exists() and run([*clone, "--branch=@RELEASE@"]).returncode:
+        run(clone, check=True)  # no such release yet: the latest state
+    wanted = {@WANTED@, "mcmcot_lite": str(ROOT)}
+    missing = [wanted[name] for name in wanted if find_spec(name) is None]
     if missing:  # without dependencies: torch and numpy stay as Colab ships them
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps"]
-        subprocess.run([*pip, *missing], check=True)
-        importlib.invalidate_caches()
-    if DRIVE:
-        from google.colab import drive
-
-        drive.mount("/content/drive")
-        os.environ["MCMCOT_CACHE"] = "/content/drive/MyDrive/@NAME@"
-else:
-    here = pathlib.Path.cwd()
-    spec = importlib.util.find_spec("mcmcot_lite")
-    folders = [here, *here.parents, *([pathlib.Path(spec.origin).parents[1]] if spec else [])]
-    ROOT = next((p for p in folders if (p / "mcmcot_lite" / "__init__.py").is_file()), None)
-    if ROOT is None:
-        raise FileNotFoundError("Start Jupyter inside a clone of @REPOSITORY@.")
-    sys.path.insert(0, str(ROOT))
-if (ROOT / "data").is_dir():  # a class's folder brings its digits
-    os.environ.setdefault("MCMCOT_DATA", str(ROOT / "data"))
-if (ROOT / "notebooks").is_dir():
-    os.chdir(ROOT / "notebooks")
-
-import numpy as np
+        run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", *missing], check=True)
+sys.path.insert(0, str(ROOT))  # None: start Jupyter inside a clone of the book's repository
 import torch
-
-random.seed(SEED)
-np.random.seed(SEED)
-torch.manual_seed(SEED)
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-print(f"Python {sys.version.split()[0]}, torch {torch.__version__}, numpy {np.__version__}")
-print(f"device: {DEVICE}@FAST@")
+from mcmcot_lite.notebook import start  # sets all seeds, says what is here
+DEVICE = start(ROOT, SEED, cuda=torch.cuda.is_available(), drive=DRIVE@TOLD@)
 """
 MODE = """\
 MODE = "look"  # @param ["look", "quick", "full"]
-MODE = os.environ.get("MCMCOT_MODE", MODE)
-print(f"mode: {MODE} (look: stored results; quick: a run of minutes; full: a run of hours)")
-"""
-GPU_WARNING = """\
-if DEVICE == "cpu":
-    print("No GPU. On Colab: Runtime > Change runtime type > T4 GPU, then run this cell again.")
-"""
-NO_GPU = """\
-if DEVICE == "cpu":
-    print("No GPU, and none is needed. (Colab has one: Runtime > Change runtime type > T4 GPU.)")
 """
 COLAB = "https://colab.research.google.com"
 
@@ -156,12 +118,12 @@ class Notebook:
         setup = SETUP.replace("@REPOSITORY@", self.book.repository).replace("@RELEASE@", RELEASE)
         setup = setup.replace("@NAME@", self.book.repository.rsplit("/", 1)[1])
         wants = self.page.meta.get("colab") or {}
-        names = [f'"{name}": "{name}"' for name in wants.get("packages", ())]
-        more = f"    wanted |= {{{', '.join(names)}}}\n" if names else ""
-        setup = setup.replace("@MORE@", more)
-        setup += MODE if wants.get("modes") else ""
-        setup = setup.replace("@FAST@", ", fast mode: {FAST}" if wants.get("gpu") else "")
-        setup += GPU_WARNING if wants.get("gpu") else NO_GPU
+        names = {"ot": "pot", "mlxtend": "mlxtend"} | {n: n for n in wants.get("packages", ())}
+        wanted = ", ".join(f'"{name}": "{package}"' for name, package in names.items())
+        told = ", gpu=True, fast=FAST" if wants.get("gpu") else ""
+        told += ", mode=MODE" if wants.get("modes") else ""
+        setup = setup.replace("@MODE@", MODE if wants.get("modes") else "")
+        setup = setup.replace("@WANTED@", wanted).replace("@TOLD@", told)
         self.add_code(setup, {"cellView": "form", "tags": ["nbval-ignore-output"]})
 
     def cell_id(self, source: str) -> str:

@@ -91,7 +91,7 @@ def ex_13_6(average_precision: Callable[[Tensor, Tensor], Any]) -> None:
                 "the highest scores come first.": mean_at_hits(-scores, odd),
                 "take the mean over the odd images, not over all places.": precision.mean(),
                 "those precisions are added up, and their mean is asked for.": hits @ precision,
-                "they are added up rightly; divide by the number of odd images.": hits
+                "they are added up rightly, but not divided so that it is their mean.": hits
                 @ precision
                 / len(odd),
                 "that is the area under the ROC curve; precision counts alarms.": below,

@@ -188,7 +188,7 @@ def ex_4_5(aggregate: Callable[[Tensor, Tensor], Any]) -> None:
                 "each posterior has a width, too: it is missing; and " + divide: sample,
                 "that is the second moment about 0, not about the mean.": within
                 + means.mT @ means / n,
-                "Divide by n: the mixture is a law, no sample.": within + sample,
+                "the mixture is a law, no sample that one mean was fitted to.": within + sample,
                 "that is a sum over images, not a mean.": n * (within + between),
                 "the spread of the means must add to the width.": within - between,
                 "the widths are added up over the images; their mean counts.": covs.sum(0)

@@ -41,7 +41,10 @@ def test_a_reader_opens_searches_plays_and_unfolds(browser):
     page = context.new_page()
     page.goto((HTML / "index.html").as_uri())
     page.wait_for_url("**/book/index.html")
-    page.goto((HTML / "search.html").as_uri() + "?q=metropolis")
+    page.keyboard.press("Control+K")
+    page.keyboard.type("metropolis")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=metropolis*")
     hit = page.locator("#search-results li a", has_text="Langevin").first
     hit.click()
     page.wait_for_url("**/langevin.html*")

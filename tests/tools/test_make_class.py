@@ -140,6 +140,23 @@ def test_the_packages_of_its_readme_are_enough(opened):
     subprocess.run(command, cwd=folder, env=environment, check=True, timeout=300)
 
 
+def run_alone(path, cache):
+    """The notebook executed in its folder, with no network and no clone."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MCMCOT_")}
+    environment |= {"MCMCOT_CACHE": str(cache), "http_proxy": "http://127.0.0.1:9",
+                    "https_proxy": "http://127.0.0.1:9", "MPLBACKEND": "Agg"}  # fmt: skip
+    command = [sys.executable, "-m", "jupyter", "execute", "--inplace", path.name]
+    subprocess.run(command, cwd=path.parent, env=environment, check=True, timeout=600)
+    return nbformat.read(path, as_version=4)
+
+
+def test_a_notebook_with_solutions_runs_from_its_folder_alone(opened, tmp_path):
+    """Top to bottom; every solution's check agrees."""
+    done = run_alone(opened["solutions"] / "notebooks" / "factor_analysis.ipynb", tmp_path)
+    said = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
+    assert "Exercise 1.5: right" in said
+
+
 def test_a_students_notebook_runs_from_its_folder_alone(opened, tmp_path):
     """Top to bottom, then the answer is filled in and checked, with no network and no clone."""
     folder = opened["student"]
@@ -157,12 +174,7 @@ def test_a_students_notebook_runs_from_its_folder_alone(opened, tmp_path):
     )
     book.cells = book.cells[: place + 1]
     nbformat.write(book, path)
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MCMCOT_")}
-    environment |= {"MCMCOT_CACHE": str(tmp_path), "http_proxy": "http://127.0.0.1:9",
-                    "https_proxy": "http://127.0.0.1:9", "MPLBACKEND": "Agg"}  # fmt: skip
-    command = [sys.executable, "-m", "jupyter", "execute", "--inplace", path.name]
-    subprocess.run(command, cwd=path.parent, env=environment, check=True, timeout=600)
-    done = nbformat.read(path, as_version=4)
+    done = run_alone(path, tmp_path)
     said = "".join(o.get("text", "") for o in done.cells[place].outputs)
     assert "Exercise 1.5: right" in said
     assert str(folder / "mcmcot_lite") in said

@@ -1,6 +1,7 @@
 """make_notebooks.py: every form of the book's Markdown, numbers, staleness, and no leaks."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import make_notebooks
 import mystbook
 import nbformat
 import pytest
+from check_text import CELL_LINES
+
+import mcmcot_lite
 
 from .conftest import MakeBook
 
@@ -262,20 +266,23 @@ def test_badge_and_setup(make_book: MakeBook) -> None:
         in badge
     )
     assert f'"--branch={make_notebooks.RELEASE}"' in setup
-    assert "No GPU, and none is needed." in setup
-    assert "fast mode" not in setup  # it has one size
+    assert "gpu=" not in setup
+    assert "fast=" not in setup  # it has one size
     compile(setup, "setup", "exec")
+    assert len(setup.splitlines()) <= CELL_LINES
 
 
 def test_gpu_page(make_book: MakeBook) -> None:
     root = make_book("# First\n")
     path = root / "book" / "first.md"
-    path.write_text(path.read_text().replace("kernelspec:", "colab:\n  gpu: true\nkernelspec:"))
+    extra = "colab:\n  gpu: true\n  modes: true\n  packages: [normflows]\n"
+    path.write_text(path.read_text().replace("kernelspec:", f"{extra}kernelspec:"))
     made = notebook(root)
     assert made["metadata"]["accelerator"] == "GPU"
     setup = "".join(made["cells"][1]["source"])
-    assert "On Colab: Runtime > Change runtime type" in setup
-    assert "fast mode" in setup
+    assert "gpu=True, fast=FAST, mode=MODE" in setup
+    assert '"normflows": "normflows"' in setup
+    assert len(setup.splitlines()) <= CELL_LINES
 
 
 def test_setup_cell_runs_from_any_folder(make_book: MakeBook, tmp_path: Path) -> None:
@@ -285,6 +292,8 @@ def test_setup_cell_runs_from_any_folder(make_book: MakeBook, tmp_path: Path) ->
     inner = tmp_path / "clone" / "notebooks"
     (tmp_path / "clone" / "mcmcot_lite").mkdir(parents=True)
     (tmp_path / "clone" / "mcmcot_lite" / "__init__.py").write_text("")
+    source = Path(mcmcot_lite.__file__).with_name("notebook.py")
+    shutil.copy(source, tmp_path / "clone" / "mcmcot_lite")
     inner.mkdir()
     run = subprocess.run(
         [sys.executable, "-c", setup + "\nprint(ROOT, FAST, SEED, DRIVE, os.getcwd())"],

@@ -168,7 +168,7 @@ def test_a_notebook_on_colab(
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     told = "".join(out["text"] for out in notebook.cells[3].outputs)
     folder = tmp_path / "content" / "mcmcot-lite"
-    place = site / "mcmcot_lite" / "__init__.py"
+    place = folder / "mcmcot_lite" / "__init__.py"
     assert told == f"library: {place} folder: {folder / 'notebooks'}\n"
     if tagged:
         printed = [
@@ -184,7 +184,7 @@ def test_colabs_job_installs_what_the_first_cells_would() -> None:
     wanted: set[str] = set()
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         setup = nbformat.read(path, as_version=4).cells[1].source
-        for names in re.findall(r"wanted \|?= \{(.*)\}", setup):
+        for names in re.findall(r"wanted = \{(.*)\}", setup):
             wanted |= set(re.findall(r': "([\w-]+)"', names))
     script = (ROOT / "tools" / "colab.sh").read_text(encoding="utf-8")
     (installed,) = re.findall(r"install --no-deps (.*) \.\n", script)
