@@ -500,7 +500,7 @@ WRONG = {
         "variances|negative",
     ),
     "10.5, mean": ("ex_10_5", lambda m, v: kl(m, v) / m.shape[1], "sum over"),
-    "10.5, no half": ("ex_10_5", lambda m, v: 2 * kl(m, v), "half is missing"),
+    "10.5, no half": ("ex_10_5", lambda m, v: 2 * kl(m, v), "but for one factor"),
     "10.5, turned": (
         "ex_10_5",
         lambda m, v: ((1 + m.square()) / v.exp() - 1 + v).sum(1) / 2,

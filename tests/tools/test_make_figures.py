@@ -17,14 +17,17 @@ mystnb:
   figure:
     name: fig-one
     caption: |
-      A cloud of {eq}`eq-a`,
-      in two lines.
+      A cloud of {eq}`eq-a` ({doc}`second`, {ref}`sec-b`),
+      in {math}`2` lines.
   image:
     alt: dots
 ---
 plt.plot(x)
 ```
 """
+
+
+SECOND = "# Second\n\n(sec-b)=\n## There\n\n```{math}\n:label: eq-a\na\n```\n"
 
 
 def cell(name, **data):
@@ -47,9 +50,10 @@ def test_both_forms_are_taken_from_an_executed_page():
 
 
 def test_names_follow_the_book(make_book: MakeBook) -> None:
-    (figure,) = make_figures.figures_of(mystbook.load(make_book(PAGE)), "first")
+
+    (figure,) = make_figures.figures_of(mystbook.load(make_book(PAGE, SECOND)), "first")
     assert (figure.number, figure.stem) == ("1.1", "01-01-one")
-    assert figure.caption == "A cloud of eq-a, in two lines."
+    assert figure.caption == "A cloud of Eq. (2.1) (Second, There), in 2 lines."
 
 
 def test_a_picture_file_is_a_figure_too(make_book: MakeBook) -> None:
@@ -65,6 +69,6 @@ def test_a_picture_file_is_a_figure_too(make_book: MakeBook) -> None:
 
 
 def test_a_book_that_is_not_built_is_said(make_book: MakeBook) -> None:
-    root = make_book(PAGE)
+    root = make_book(PAGE, SECOND)
     with pytest.raises(mystbook.BookError, match="run `make book`"):
         make_figures.write(mystbook.load(root), root / "_build", root / "out")
