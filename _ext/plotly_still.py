@@ -25,6 +25,8 @@ WIDTH, DPI = 690, 100  # pixels: the column of a page
 COLOURS = 64  # in the PNG's palette
 POINT = 72 / DPI  # a pixel of plotly's, in points of matplotlib's
 DEFAULT_HEIGHT, DEFAULT_FONT = 450, 12  # plotly's own
+TEXT = 19  # pixels at least: a phone shows the picture at half its width, and 9 can be read
+TICKS = 5  # intervals of an axis at most: there is room for no more
 SOLID_SIZE = 1.8  # plotly draws a marker in space larger than its size says
 DASHES = {"solid": "-", "dot": ":", "dash": "--"}
 SYMBOLS = {"circle": "o", "diamond": "D"}
@@ -38,7 +40,7 @@ def png(figure: dict[str, Any]) -> bytes:
     """The last frame of a figure, given as plotly's JSON."""
     layout, (traces, title) = figure.get("layout", {}), last_frame(figure)
     height = layout.get("height") or DEFAULT_HEIGHT
-    size = (layout.get("font") or {}).get("size", DEFAULT_FONT) * POINT
+    size = max((layout.get("font") or {}).get("size", DEFAULT_FONT), TEXT) * POINT
     solid = any(trace_type(trace) in SOLID for trace in traces)
     with rc_context({"font.size": size, "axes.titlesize": size * 1.2, "axes.axisbelow": True}):
         page = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
@@ -140,7 +142,10 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
         )
     if "text" in parts:
         font = trace.get("textfont") or {}
-        look = {"color": font.get("color"), "fontsize": font.get("size", DEFAULT_FONT) * POINT}
+        look = {
+            "color": font.get("color"),
+            "fontsize": max(font.get("size", DEFAULT_FONT), TEXT) * POINT,
+        }
         for *place, word in zip(*columns, trace["text"], strict=True):
             ax.text(*place, word, ha="center", va="center", zorder=level, **look)
 
@@ -163,7 +168,7 @@ def name_axis(ax: Any, name: str, axis: dict[str, Any]) -> None:
     getattr(ax, f"set_{name}label")(title.get("text", "") if isinstance(title, dict) else title)
     if "range" in axis:
         getattr(ax, f"set_{name}lim")(*axis["range"])
-    ax.locator_params(name, nbins=axis.get("nticks", 9))
+    ax.locator_params(name, nbins=min(axis.get("nticks", TICKS), TICKS))
 
 
 def flat_axes(ax: Any, layout: dict[str, Any]) -> None:
