@@ -118,6 +118,9 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
     fill = known({"none": False, "toself": True}, trace.get("fill") or "none", "fill")
     if fill:
         ax.fill(*columns, color=trace["fillcolor"], lw=0, zorder=level)
+    font = trace.get("textfont") or {}
+    given = font.get("size", DEFAULT_FONT)
+    size = max(given, TEXT)
     if "lines" in parts:
         line = trace.get("line") or {}
         look = {"color": line.get("color"), "lw": line.get("width", 2) * POINT}
@@ -129,6 +132,7 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
         symbol = known(SYMBOLS, marker.get("symbol", "circle"), "symbol")
         scale = math.sqrt(0.5) if symbol == "D" else 1  # matplotlib's size is that of a side
         scale *= SOLID_SIZE if len(columns) == 3 else 1
+        scale *= size / given if "text" in parts else 1  # it holds its text
         ax.scatter(
             *columns,
             s=(marker.get("size", 6) * scale * POINT) ** 2,
@@ -141,11 +145,7 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
             **({"depthshade": False} if len(columns) == 3 else {}),
         )
     if "text" in parts:
-        font = trace.get("textfont") or {}
-        look = {
-            "color": font.get("color"),
-            "fontsize": max(font.get("size", DEFAULT_FONT), TEXT) * POINT,
-        }
+        look = {"color": font.get("color"), "fontsize": size * POINT}
         for *place, word in zip(*columns, trace["text"], strict=True):
             ax.text(*place, word, ha="center", va="center", zorder=level, **look)
 
