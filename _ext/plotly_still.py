@@ -25,6 +25,8 @@ WIDTH, DPI = 690, 100  # pixels: the column of a page
 COLOURS = 64  # in the PNG's palette
 POINT = 72 / DPI  # a pixel of plotly's, in points of matplotlib's
 DEFAULT_HEIGHT, DEFAULT_FONT = 450, 12  # plotly's own
+TEXT = 19  # pixels at least: a phone shows the picture at half its width, and 9 can be read
+TICKS = 5  # intervals of an axis at most: there is room for no more
 SOLID_SIZE = 1.8  # plotly draws a marker in space larger than its size says
 DASHES = {"solid": "-", "dot": ":", "dash": "--"}
 SYMBOLS = {"circle": "o", "diamond": "D"}
@@ -38,7 +40,7 @@ def png(figure: dict[str, Any]) -> bytes:
     """The last frame of a figure, given as plotly's JSON."""
     layout, (traces, title) = figure.get("layout", {}), last_frame(figure)
     height = layout.get("height") or DEFAULT_HEIGHT
-    size = (layout.get("font") or {}).get("size", DEFAULT_FONT) * POINT
+    size = max((layout.get("font") or {}).get("size", DEFAULT_FONT), TEXT) * POINT
     solid = any(trace_type(trace) in SOLID for trace in traces)
     with rc_context({"font.size": size, "axes.titlesize": size * 1.2, "axes.axisbelow": True}):
         page = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, layout="constrained")
@@ -116,6 +118,9 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
     fill = known({"none": False, "toself": True}, trace.get("fill") or "none", "fill")
     if fill:
         ax.fill(*columns, color=trace["fillcolor"], lw=0, zorder=level)
+    font = trace.get("textfont") or {}
+    given = font.get("size", DEFAULT_FONT)
+    size = max(given, TEXT)
     if "lines" in parts:
         line = trace.get("line") or {}
         look = {"color": line.get("color"), "lw": line.get("width", 2) * POINT}
@@ -127,6 +132,7 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
         symbol = known(SYMBOLS, marker.get("symbol", "circle"), "symbol")
         scale = math.sqrt(0.5) if symbol == "D" else 1  # matplotlib's size is that of a side
         scale *= SOLID_SIZE if len(columns) == 3 else 1
+        scale *= size / given if "text" in parts else 1  # it holds its text
         ax.scatter(
             *columns,
             s=(marker.get("size", 6) * scale * POINT) ** 2,
@@ -139,8 +145,7 @@ def scatter(ax: Any, trace: dict[str, Any], level: int) -> None:
             **({"depthshade": False} if len(columns) == 3 else {}),
         )
     if "text" in parts:
-        font = trace.get("textfont") or {}
-        look = {"color": font.get("color"), "fontsize": font.get("size", DEFAULT_FONT) * POINT}
+        look = {"color": font.get("color"), "fontsize": size * POINT}
         for *place, word in zip(*columns, trace["text"], strict=True):
             ax.text(*place, word, ha="center", va="center", zorder=level, **look)
 
@@ -163,7 +168,7 @@ def name_axis(ax: Any, name: str, axis: dict[str, Any]) -> None:
     getattr(ax, f"set_{name}label")(title.get("text", "") if isinstance(title, dict) else title)
     if "range" in axis:
         getattr(ax, f"set_{name}lim")(*axis["range"])
-    ax.locator_params(name, nbins=axis.get("nticks", 9))
+    ax.locator_params(name, nbins=min(axis.get("nticks", TICKS), TICKS))
 
 
 def flat_axes(ax: Any, layout: dict[str, Any]) -> None:

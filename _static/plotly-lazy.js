@@ -5,6 +5,7 @@
   "use strict";
   const library = new URL("plotly.min.js", document.currentScript.src).href;
   const narrow = 480; // pixels; below this a figure gives its margins to the plot
+  const finger = window.matchMedia("(pointer: coarse)");
   let loading = null;
 
   function load() {
@@ -18,7 +19,8 @@
     return loading;
   }
 
-  // One look for all figures, dark on white; in dark mode the page dims the card they stand on.
+  // One look for all figures, dark on white; in dark mode the page dims the card they stand on. A plane
+  // stays as it is: a finger that moves over it moves the page, and no drag zooms into what cannot be undone.
   function look(layout) {
     const [text, grid, surface, clear] = ["#222832", "#d1d5da", "#f3f4f5", "rgba(0,0,0,0)"];
     const button = { bgcolor: "#ffffff", "font.color": text, bordercolor: "#9ca4af" };
@@ -30,7 +32,11 @@
       update[`${path}.color`] = text;
     };
     for (const key of Object.keys(layout)) {
-      if (/^[xy]axis\d*$/.test(key)) axis(key);
+      if (/^[xy]axis\d*$/.test(key)) {
+        axis(key);
+        update[`${key}.fixedrange`] = true;
+        update.dragmode = false;
+      }
       if (/^scene\d*$/.test(key)) {
         for (const name of ["xaxis", "yaxis", "zaxis"]) {
           axis(`${key}.${name}`);
@@ -54,6 +60,9 @@
   function fit(layout, width) {
     delete layout.width; // the page decides
     layout.autosize = true;
+    // A finger turns a figure in space: some of the page is left beside it to scroll by.
+    const most = Math.round(0.8 * window.innerHeight);
+    if (layout.scene && finger.matches && layout.height > most) layout.height = most;
     for (const slider of layout.sliders || []) slider.pad = { ...slider.pad, b: Math.max(slider.pad?.b ?? 0, 30) };
     if (width >= narrow) return;
     const given = layout.margin || {};
@@ -156,6 +165,7 @@
     try {
       await load();
       fit(layout, div.clientWidth);
+      if (layout.height) div.style.minHeight = `${layout.height}px`;
       const options = { responsive: true, displayModeBar: false, ...config };
       await Plotly.newPlot(div, { data, layout, frames, config: options });
       await Plotly.relayout(div, look(div._fullLayout));

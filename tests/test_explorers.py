@@ -13,7 +13,7 @@ from helpers import F64
 from scipy import stats
 
 from mcmcot_lite import exact_map
-from mcmcot_lite.figures import explore_cells, explore_chains, explore_plane
+from mcmcot_lite.figures import explore_cells, explore_chains, explore_plane, lab_runs
 from mcmcot_lite.figures.polygons import laguerre_polygons
 from mcmcot_lite.transport import dual_value, laguerre_cells
 
@@ -174,6 +174,61 @@ def test_chains_of_a_normal_density_have_the_exact_law_of_k_steps(s, K, heat, op
     slack = stats.norm.isf(1e-4)
     assert ((ends.mean(0) - mean).abs() < slack * math.sqrt(var / 200)).all()
     assert ((ends.var(0) / var - 1).abs() < slack * math.sqrt(2 / 199)).all()
+
+
+DRAWN = """svg => [...svg.querySelectorAll("polyline, [data-end]")].map((part) =>
+  ["points", "cx", "cy"].map((name) => part.getAttribute(name) ?? "").join(" "))"""
+
+
+def numbers(drawn):
+    return [float(v) for v in re.findall(r"-?[\d.]+", " ".join(drawn))]
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("s", "K", "start", "density"),
+    [
+        (0.2, 20, (1.0, 1.0), hills(Z1, Z2)),
+        (0.53, 7, (-2.0, 0.3), hills(Z1, Z2) / 8),
+        (1.1, 9, (3.9, -4.0), NORMAL),  # at the edge, where the slope goes on straight
+    ],
+)
+def test_the_still_of_chains_is_the_scripts_first_run(
+    s, K, start, density, opened, browser, tmp_path
+):
+    figure = explore_chains(AXIS, density, alt="c", start=start, s=s, K=K, chains=20)
+    path = tmp_path / "still.html"
+    path.write_text(f"<!doctype html><meta charset=utf-8>{figure.html}", "utf-8")
+    context = browser.new_context(java_script_enabled=False)
+    still = context.new_page()
+    still.goto(path.as_uri())
+    page, _ = opened(figure)
+    parts = [p.locator("svg").evaluate(DRAWN) for p in (still, page)]
+    assert len(parts[0]) == len(parts[1]) == 8 + 20
+    assert len(set(parts[0])) == 8 + 20
+    assert numbers(parts[0]) == pytest.approx(numbers(parts[1]), abs=0.11)  # a rounding of pixels
+    said = [p.locator("[data-said]").inner_text() for p in (still, page)]
+    assert said[0] == said[1]
+    names = [p.locator("[data-start]").get_attribute("aria-label") for p in (still, page)]
+    assert names[0] == names[1]
+    context.close()
+
+
+def test_the_still_of_chains_has_no_negative_zero_and_tells_a_step_too_long():
+    html = explore_chains(AXIS, NORMAL - 1e-3 * Z1, alt="c", start=(1.0, 0.0)).html
+    (said,) = re.findall(r"<p data-said[^>]*>([^<]*)</p>", html)
+    assert "Posterior: mean (0.00, 0.00), deviation (1.00, 1.00)." in said
+    assert "-" not in said
+    far = explore_chains(AXIS, 16 * NORMAL, alt="c", start=(1.0, 0.0), s=0.6, K=900, most=1000)
+    assert "run away" in far.html
+    assert "nan" not in far.html
+    assert explore_chains(AXIS, NORMAL, alt="c", start=(1.0, 0.0), K=0).html
+
+
+def test_draws_of_the_still_are_normal():
+    x = lab_runs.normals(1, 20_000)
+    assert stats.kstest(x.numpy(), "norm").pvalue > 1e-3
+    assert (x[:5] == lab_runs.normals(1, 5)).all()
 
 
 @needs_browser

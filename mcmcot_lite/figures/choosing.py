@@ -16,13 +16,16 @@ from mcmcot_lite.figures.labs import Explorer, png
 __all__ = ["Chooser", "choose"]
 
 MOST = 4096  # pictures: a page must stay light
+HIDDEN = "position:absolute;width:1px;height:1px;margin:0;overflow:hidden;clip-path:inset(50%)"
 # The sheet of all pictures is the background of a box that shows one of them.
 SCRIPT = """
 (function () {
   document.querySelectorAll('[data-choose="%(key)s"]').forEach(function (root) {
     if (root.dataset.ready) { return; }
     root.dataset.ready = "1";
-    var menus = Array.from(root.querySelectorAll("select"));
+    root.querySelector("[data-controls]").hidden = false;
+    var status = root.querySelector("[data-said]");
+    var menus = Array.from(root.querySelectorAll("select")), chosen = "";
     var picture = root.querySelector("[data-picture]");
     var turned = root.querySelector("select[data-turned]"), timer = null;
     var play = root.querySelector("[data-play]"), said = picture.getAttribute("aria-label");
@@ -32,7 +35,8 @@ SCRIPT = """
         k = k * m.options.length + m.selectedIndex;
         now.push(m.dataset.name + ": " + m.value);
       });
-      picture.setAttribute("aria-label", said + " Now " + now.join(", ") + ".");
+      chosen = now.join(", ");
+      picture.setAttribute("aria-label", said + " Now " + chosen + ".");
       var column = k %% %(columns)d, row = Math.floor(k / %(columns)d);
       picture.style.backgroundPosition =
         (100 * column / Math.max(1, %(columns)d - 1)) + "%% " +
@@ -43,18 +47,28 @@ SCRIPT = """
       turned.selectedIndex = (turned.selectedIndex + by + n) %% n;
       show();
     }
+    function say() { status.textContent = chosen; }
     function playing(on) {
       clearInterval(timer);
       timer = on ? setInterval(function () { turn(1); }, 900) : null;
       play.textContent = on ? "Pause" : "Play";
     }
     menus.forEach(function (m) {
-      m.addEventListener("change", function () { if (play) { playing(false); } show(); });
+      m.addEventListener("change", function () { if (play) { playing(false); } show(); say(); });
     });
     root.querySelectorAll("[data-turn]").forEach(function (b) {
-      b.addEventListener("click", function () { playing(false); turn(Number(b.dataset.turn)); });
+      b.addEventListener("click", function () {
+        playing(false);
+        turn(Number(b.dataset.turn));
+        say();
+      });
     });
-    if (play) { play.addEventListener("click", function () { playing(timer === null); }); }
+    if (play) {
+      play.addEventListener("click", function () {
+        playing(timer === null);
+        if (timer === null) { say(); }
+      });
+    }
     show();
   });
 })();
@@ -123,6 +137,7 @@ def choose(
     key = hashlib.sha256(sheet.encode() + alt.encode()).hexdigest()[:12]
     values = {"key": key, "columns": columns, "rows": len(flat) // columns}
     quoted = html.escape(alt, quote=True)
+    first = html.escape(", ".join(f"{name}: {value[0]}" for name, value in entries.items()))
     menus = "".join(_menu(name, value, name == turn) for name, value in entries.items())
     background = (
         f"background-image:url(data:image/png;base64,{sheet});"
@@ -134,10 +149,11 @@ def choose(
     )
     body = (
         f'<div data-choose="{key}" role="group" aria-label="{quoted}">'
-        f'<div style="margin-bottom:0.5em;text-align:center">{menus}</div>'
+        f'<div data-controls hidden style="margin-bottom:0.5em;text-align:center">{menus}</div>'
         f'<div data-picture role="img" aria-label="{quoted}" style="{box}{background}">'
         f"{_names(tiles)}</div>"
-        "<noscript><p>The menus need JavaScript: the first picture is shown.</p></noscript>"
+        f'<p data-said role="status" style="{HIDDEN}"></p>'
+        f"<noscript><p>A still picture: the menus need JavaScript. Shown is {first}.</p></noscript>"
         f"<script>{SCRIPT % values}</script></div>"
     )
     return Chooser(body, alt)

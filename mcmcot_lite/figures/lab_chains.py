@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mcmcot_lite import checks
-from mcmcot_lite.figures import inputs
+from mcmcot_lite.figures import inputs, lab_runs
 from mcmcot_lite.figures.labs import SIDE, SVG, Explorer, axes, button, explorer, place, png, slider
 from mcmcot_lite.figures.theme import BLUE, GREY, RED
 
@@ -17,6 +17,7 @@ __all__ = ["explore_chains"]
 
 MOST = 101  # points of an axis: a page must stay light
 PATHS = 8  # chains whose way is drawn, not the end alone
+LOW, HIGH, NOTCH = -2, 0.2, 0.02  # of the slider for s: logarithms to base 10
 
 
 def explore_chains(
@@ -34,7 +35,7 @@ def explore_chains(
     """Langevin chains in the page, Eq. (8) with a temperature: drag their start, set s and K.
 
     The log density is the bicubic interpolation of a grid, and so is its gradient. The plane is
-    shaded by the density.
+    shaded by the density. The still is the script's first run.
 
     Args:
         axis: equally spaced from -limit to limit, (m,), the same on both axes.
@@ -68,16 +69,17 @@ def explore_chains(
     width = checks.integer("width", width, 100, maximum=10_000)
     begin = _start(start, limit)
     values = (log_density - log_density.max()).detach().cpu().double()
+    listed = cast("list[list[float]]", values.clamp(min=-1e4).tolist())
+    rows = [[round(v, 3) for v in row] for row in listed]
+    notch = NOTCH * round((min(max(math.log10(s), LOW), HIGH) - LOW) / NOTCH) + LOW
+    grid, shown = torch.tensor(rows, dtype=torch.float64), float(f"{10**notch:.2g}")
+    found = lab_runs.run(grid, limit, begin, s=shown, K=K, chains=chains)
+    drawn = [SVG, _shade(values.exp()), axes(limit), *_ways(found, limit)]
     a, b = place(begin, limit)
-    drawn = [SVG, _shade(values.exp())]
-    drawn.append(axes(limit))
-    path = f'fill="none" stroke="{GREY}" stroke-width="1"'
-    drawn += [f'<polyline data-path points="{a},{b}" {path}/>'] * min(PATHS, chains)
-    end = f'<circle data-end cx="{a}" cy="{b}" r="3.5" fill="{RED}" fill-opacity="0.8"/>'
-    drawn += [end] * chains
     drawn.append(
         '<g data-start tabindex="0" role="button" aria-roledescription="movable point" '
-        f'aria-label="start of all chains" transform="translate({a} {b})">'
+        f'aria-label="start of all chains, at {lab_runs.fixed(begin)}" '
+        f'transform="translate({a} {b})">'
         '<circle r="16" fill="transparent"/>'
         '<path d="M-8,0H8M0,-8V8" stroke="#000" stroke-width="3"/></g></svg>'
     )
@@ -85,12 +87,10 @@ def explore_chains(
         button("play", "Play"),
         button("noise", "New noise"),
         slider("steps K", 0, most, K, 1),
-        slider("step s", -2, 0.2, round(math.log10(s), 2), 0.02, log=True),
+        slider("step s", LOW, HIGH, notch, NOTCH, log=True),
         slider("temperature", 0, 4, 1, 0.05),
     ]
     mean, spread = _moments(even, values)
-    listed = cast("list[list[float]]", values.clamp(min=-1e4).tolist())
-    rows = [[round(v, 3) for v in row] for row in listed]
     data: dict[str, Any] = {
         "grid": rows,
         "limit": limit,
@@ -99,7 +99,7 @@ def explore_chains(
         "chains": chains,
         "exact": {"mean": mean, "spread": spread},
     }
-    said = f"Posterior: mean ({mean[0]:.2f}, {mean[1]:.2f})."
+    said = lab_runs.words(found[:, -1], limit, mean, spread)
     return explorer(
         "chains", alt=alt, stage="".join(drawn), controls=controls, data=data, said=said,
         width=width,
@@ -117,6 +117,22 @@ def _start(start: object, limit: float) -> list[float]:
         checks.number("start", v, above=-below, below=below, remedy=remedy)
         for v in cast("list[float]", start)
     ]
+
+
+def _ways(found: Tensor, limit: float) -> list[str]:
+    """Lines for some of the chains, (chains, K + 1, 2), and a dot for the end of each."""
+    near = found.clamp(-9 * limit, 9 * limit)  # as in the script
+    ways = cast("list[list[list[float]]]", near[:PATHS].tolist())
+    drawn: list[str] = []
+    for way in ways:
+        points = " ".join(f"{a},{b}" for a, b in (place(p, limit) for p in way))
+        look = f'fill="none" stroke="{GREY}" stroke-width="1"'
+        drawn.append(f'<polyline data-path points="{points}" {look}/>')
+    for p in cast("list[list[float]]", near[:, -1].tolist()):
+        a, b = place(p, limit)
+        look = f'r="3.5" fill="{RED}" fill-opacity="0.8"'
+        drawn.append(f'<circle data-end cx="{a}" cy="{b}" {look}/>')
+    return drawn
 
 
 def _moments(axis: Tensor, log_density: Tensor) -> tuple[list[float], list[float]]:

@@ -10,6 +10,8 @@ import plotly_still
 import pytest
 import torch
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from mcmcot_lite import figures
@@ -65,7 +67,7 @@ def test_every_kind_of_the_library_has_a_small_still_of_its_own_size(make):
     before = json.dumps(figure)
     data = plotly_still.png(figure)
     assert pixels(data).shape[:2] == (figure["layout"]["height"], plotly_still.WIDTH)
-    assert len(data) < 60_000
+    assert len(data) < 40_000
     assert data == plotly_still.png(figure)
     assert json.dumps(figure) == before
 
@@ -90,6 +92,21 @@ def test_points_have_their_places_and_colours():
         x, y = np.median(found, axis=0) / image.shape[1::-1]
         assert x > 0.6  # the corner of the last frame, not the middle of the first
         assert y < 0.4
+
+
+@pytest.mark.parametrize("make", [play, turn, surface, cells])
+def test_a_phone_can_read_the_text_of_a_still(make, monkeypatch):
+    pages = []
+    monkeypatch.setattr(
+        plotly_still, "Figure", lambda **look: pages.append(Figure(**look)) or pages[0]
+    )
+    plotly_still.png(content(make()))
+    for text in pages[0].findobj(Text):
+        if text.get_text() and text.get_visible():
+            assert text.get_fontsize() / plotly_still.POINT * 350 / plotly_still.WIDTH >= 9
+    (ax,) = pages[0].axes
+    for axis in (ax.xaxis, ax.yaxis):
+        assert 3 <= len(axis.get_majorticklocs()) <= 8
 
 
 def test_cells_are_filled_and_surfaces_coloured():
