@@ -53,12 +53,7 @@ def prose(book: Book) -> Iterator[tuple[str, str]]:
                 yield name, str(block.options.get("alt", ""))
                 if block.name == "code-cell":
                     yield name, str(block.figure.get("caption", ""))
-                    yield (
-                        name,
-                        str(
-                            ((block.options.get("mystnb") or {}).get("image") or {}).get("alt", "")
-                        ),
-                    )
+                    yield name, str(block.image.get("alt", ""))
                 elif block.name not in SILENT:
                     yield name, block.argument
     for name in TEXTS:
