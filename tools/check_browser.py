@@ -3,8 +3,10 @@
 Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
-text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
-played answers to mouse and keyboard, and the search finds a word, which can be read where it leads.
+text, headings go down one level at a time, all that is clicked or moved has a name to be read
+aloud, every text stands out from what it stands on (so on slides), nothing makes the page wider
+than the screen, paper cuts nothing off, every figure that can be played answers to mouse and
+keyboard, and the search finds a word, which can be read where it leads.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require] [--jobs 2]
 
@@ -211,14 +213,15 @@ def check_search(browser: Any, html: Path, word: str) -> Report:
 
 
 def check_deck(browser: Any, html: Path, name: str) -> Report:
-    """Slides: keys turn them, unless a figure has the focus; each fits its screen, and nothing is
-    asked from outside.
+    """Slides: keys turn them, unless a figure has the focus; each fits its screen and can be read,
+    and nothing is asked from outside.
     """
     with visit(browser, f"slides/{name}", SLIDE) as (report, context):
         page = listened(context, report)
         page.goto((html / "slides" / name).as_uri())
         page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
         page.evaluate("MathJax.startup.promise.then(() => true)")
+        page.evaluate(SCRIPT)
         count = page.locator("main > section").count()
         for k in range(1, count + 1):
             slide = page.locator("main > section.now")
@@ -239,6 +242,8 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
                 if page.locator("[data-place]").inner_text() != f"{k} / {count}":
                     report.add(f"slide {k} turns by a key that is its figure's")
                 plot.evaluate("figure => figure.blur()")
+            for problem in page.evaluate("[...contrastProblems(), ...nameProblems()]"):
+                report.add(f"slide {k}: {problem}")
             page.keyboard.press("ArrowRight")
         if page.locator("mjx-merror, [data-mjx-error]").count():
             report.add("MathJax error")
