@@ -222,6 +222,7 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
         page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
         page.evaluate("MathJax.startup.promise.then(() => true)")
         page.evaluate(SCRIPT)
+        told: set[str] = set()
         count = page.locator("main > section").count()
         for k in range(1, count + 1):
             slide = page.locator("main > section.now")
@@ -242,8 +243,10 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
                 if page.locator("[data-place]").inner_text() != f"{k} / {count}":
                     report.add(f"slide {k} turns by a key that is its figure's")
                 plot.evaluate("figure => figure.blur()")
-            for problem in page.evaluate("[...contrastProblems(), ...nameProblems()]"):
+            found = set(page.evaluate("[...contrastProblems(), ...nameProblems()]"))
+            for problem in sorted(found - told):
                 report.add(f"slide {k}: {problem}")
+            told |= found
             page.keyboard.press("ArrowRight")
         if page.locator("mjx-merror, [data-mjx-error]").count():
             report.add("MathJax error")
