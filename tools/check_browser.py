@@ -201,15 +201,20 @@ def check_search(browser: Any, html: Path, word: str) -> Report:
         page.wait_for_timeout(300)  # what the search fetches late
         if not page.locator("#search-results li a").count():
             report.add("the search finds nothing")
+        search_problems(page, report)
         page.locator("#search-results li a").first.click()
         page.wait_for_selector("article span.highlighted", timeout=PATIENCE)
-        page.evaluate(SCRIPT)
-        for scheme in ("light", "dark"):
-            page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
-            page.wait_for_timeout(150)
-            for problem in page.evaluate("contrastProblems()"):
-                report.add(f"{problem} ({scheme})")
+        search_problems(page, report)
     return report
+
+
+def search_problems(page: Any, report: Report) -> None:
+    """What cannot be read, or has no name, on a page of the search or one that it leads to."""
+    page.evaluate(SCRIPT)
+    for scheme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+        for problem in page.evaluate("[...contrastProblems(), ...nameProblems()]"):
+            report.add(f"{problem} ({scheme})")
 
 
 def check_deck(browser: Any, html: Path, name: str) -> Report:
