@@ -57,33 +57,84 @@ function widthProblems() {
     }
     return false;
   };
-  const name = (element) => [element.tagName.toLowerCase(), ...element.classList].join(".");
   const wide = [...document.querySelectorAll("body *")]
     .filter((element) => element.getBoundingClientRect().right > root.clientWidth + 1 && !boxed(element))
     .slice(0, 3)
-    .map(name);
+    .map(nameOf);
   return [`page is ${root.scrollWidth} pixels wide on a screen of ${root.clientWidth}: ${wide.join(", ")}`];
 }
 
-// Numbers of a CSS colour: red, green, blue of 0 to 255, and opacity.
+// One title, no level skipped.
+function headingProblems() {
+  const problems = [];
+  const headings = [...document.querySelectorAll("article :is(h1, h2, h3, h4, h5, h6, [role=heading])")];
+  const level = (heading) => Number(heading.getAttribute("aria-level") ?? heading.tagName[1]);
+  const titles = headings.filter((heading) => level(heading) === 1).length;
+  if (titles !== 1) problems.push(`${titles} headings of level 1`);
+  let last = 0;
+  for (const heading of headings) {
+    const said = heading.textContent.trim().slice(0, 30);
+    if (level(heading) > last + 1) problems.push(`heading level ${level(heading)} follows level ${last}: "${said}"`);
+    last = level(heading);
+  }
+  return problems;
+}
+
+// What is said aloud for an element.
+function spoken(element) {
+  const label = element.getAttribute("aria-label")?.trim();
+  if (label) return label;
+  const by = (element.getAttribute("aria-labelledby") ?? "").split(/\s+/).map((id) => id && document.getElementById(id));
+  const sources = by.some((source) => source) ? by : [...(element.labels ?? [])];
+  if (element.matches("a, button, [role=button]")) sources.push(element);
+  const text = sources.map((source) => {
+    const copy = source?.cloneNode(true);
+    copy?.querySelectorAll("[aria-hidden=true], script, style, select, output").forEach((part) => part.remove());
+    const inside = [...(copy?.querySelectorAll("img[alt], [aria-label]") ?? [])];
+    return [copy?.textContent ?? "", ...inside.map((part) => part.getAttribute("aria-label") ?? part.alt)].join(" ").trim();
+  });
+  const value = element.matches("[type=submit], [type=button], [type=reset], [type=image]") ? element.value || element.alt : "";
+  return text.join(" ").trim() || element.title?.trim() || value || "";
+}
+
+// What is clicked, moved or filled in, and has no name to be read aloud.
+function nameProblems() {
+  const parts = "input:not([type=hidden]), select, textarea, button, a[href], [role=button], [role=slider]";
+  return [...document.querySelectorAll(parts)]
+    .filter((part) => getComputedStyle(part).display !== "none" && !part.closest("[aria-hidden=true], [hidden]"))
+    .filter((part) => !spoken(part))
+    .map((part) => `no name to be read aloud: ${nameOf(part)} ${part.id && `#${part.id}`}`.trim());
+}
+
+function nameOf(element) {
+  return [element.tagName.toLowerCase(), ...element.classList].join(".");
+}
+
+// A CSS colour as red, green, blue of 0 to 255, each times the opacity, and the opacity.
 function colour(text) {
-  const numbers = text.match(/[\d.]+/g)?.map(Number) ?? [0, 0, 0, 0];
-  return numbers.length > 3 ? numbers : [...numbers, 1];
+  const numbers = text.match(/-?[\d.]+(?:e-?\d+)?/g)?.map(Number) ?? [0, 0, 0, 0];
+  const [r, g, b, opacity = 1] = text.startsWith("color(") ? numbers.map((v, i) => (i < 3 ? 255 * v : v)) : numbers;
+  return [r * opacity, g * opacity, b * opacity, opacity];
 }
 
 function over(front, back) {
-  return [0, 1, 2].map((i) => front[i] * front[3] + back[i] * (1 - front[3]));
+  return front.map((v, i) => v + back[i] * (1 - front[3]));
 }
 
-// What an element stands on: the backgrounds behind it, the nearest last.
-function ground(element) {
-  const layers = [];
+// What is seen of a colour in an element, and of what it stands on: each box adds its background
+// below, and makes all that is in it as transparent as it is itself.
+function seen(element, front, boxes) {
+  let back = [0, 0, 0, 0];
   for (let box = element; box; box = box.parentElement) {
-    const layer = colour(getComputedStyle(box).backgroundColor);
-    if (layer[3] > 0) layers.push(layer);
-    if (layer[3] === 1) break;
+    if (!boxes.has(box)) {
+      const style = getComputedStyle(box);
+      boxes.set(box, [colour(style.backgroundColor), Number(style.opacity)]);
+    }
+    const [layer, opacity] = boxes.get(box);
+    [front, back] = [front, back].map((shade) => over(shade, layer).map((v) => v * opacity));
   }
-  return layers.reverse().reduce((back, layer) => over(layer, back), [255, 255, 255]);
+  const paper = [255, 255, 255, 1];
+  return [over(front, paper), over(back, paper)];
 }
 
 // WCAG 2: relative luminance, and the ratio of two.
@@ -99,19 +150,25 @@ function contrast(a, b) {
 
 // Text that is hard to read on what it stands on: less than 4.5 to 1, or 3 to 1 where it is large.
 function contrastProblems() {
+  for (const change of document.getAnimations()) if (change instanceof CSSTransition) change.finish();
   const found = new Map();
-  const walker = document.createTreeWalker(document.querySelector("article") ?? document.body, NodeFilter.SHOW_TEXT);
+  const boxes = new Map();
+  const unseen = "script, style, noscript, option, .visually-hidden, .skip-link, [aria-hidden=true], :disabled";
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || element.closest("svg, script, style, noscript, .plotly-lazy, [aria-hidden=true]")) continue;
+    if (!walker.currentNode.data.trim() || element.closest(unseen)) continue;
     const style = getComputedStyle(element);
-    if (!element.checkVisibility() || Number(style.opacity) < 1 || style.fontSize === "0px") continue;
+    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || style.fontSize === "0px") continue;
+    const drawn = element.closest("svg") && !element.closest("foreignObject");
+    if (drawn && !style.fill.startsWith("rgb")) continue;
+    const ink = colour(drawn ? style.fill : style.color);
     const size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-    const back = ground(element);
-    const ratio = contrast(over(colour(style.color), back), back);
+    const front = drawn ? ink.map((v) => v * Number(style.fillOpacity)) : ink;
+    const ratio = contrast(...seen(element, front, boxes));
     if (ratio >= (large ? 3 : 4.5) - 0.05) continue;
-    const name = [element.tagName.toLowerCase(), ...element.classList].join(".");
+    const name = nameOf(element);
     if (!found.has(name)) found.set(name, `contrast ${ratio.toFixed(1)}: ${name}, "${walker.currentNode.data.trim().slice(0, 30)}"`);
   }
   return [...found.values()];
@@ -141,6 +198,8 @@ function inspectPage() {
     ...figureProblems(figures),
     ...imageProblems(images),
     ...widthProblems(),
+    ...headingProblems(),
+    ...nameProblems(),
     ...contrastProblems(),
   ];
   return { problems, formulas: formulas.length, figures: figures.length, images: images.length };

@@ -3,8 +3,10 @@
 Each page is loaded twice: light at 1300 pixels, dark at 390 pixels (a phone); each time the other
 colour scheme is switched on afterwards. What must hold: no request leaves the book, no script
 fails, every formula is typeset and every plotly figure is drawn, every picture loads and has alt
-text, nothing makes the page wider than the screen, paper cuts nothing off, every figure that can be
-played answers to mouse and keyboard, and the search finds a word, which can be read where it leads.
+text, headings go down one level at a time, all that is clicked or moved has a name to be read
+aloud, every text stands out from what it stands on (so on slides), nothing makes the page wider
+than the screen, paper cuts nothing off, every figure that can be played answers to mouse and
+keyboard, and the search finds a word, which can be read where it leads.
 
     python tools/check_browser.py [--html DIR] [--shots DIR] [--require] [--jobs 2]
 
@@ -199,26 +201,33 @@ def check_search(browser: Any, html: Path, word: str) -> Report:
         page.wait_for_timeout(300)  # what the search fetches late
         if not page.locator("#search-results li a").count():
             report.add("the search finds nothing")
+        search_problems(page, report)
         page.locator("#search-results li a").first.click()
         page.wait_for_selector("article span.highlighted", timeout=PATIENCE)
-        page.evaluate(SCRIPT)
-        for scheme in ("light", "dark"):
-            page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
-            page.wait_for_timeout(150)
-            for problem in page.evaluate("contrastProblems()"):
-                report.add(f"{problem} ({scheme})")
+        search_problems(page, report)
     return report
 
 
+def search_problems(page: Any, report: Report) -> None:
+    """What cannot be read, or has no name, on a page of the search or one that it leads to."""
+    page.evaluate(SCRIPT)
+    for scheme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")
+        for problem in page.evaluate("[...contrastProblems(), ...nameProblems()]"):
+            report.add(f"{problem} ({scheme})")
+
+
 def check_deck(browser: Any, html: Path, name: str) -> Report:
-    """Slides: keys turn them, unless a figure has the focus; each fits its screen, and nothing is
-    asked from outside.
+    """Slides: keys turn them, unless a figure has the focus; each fits its screen and can be read,
+    and nothing is asked from outside.
     """
     with visit(browser, f"slides/{name}", SLIDE) as (report, context):
         page = listened(context, report)
         page.goto((html / "slides" / name).as_uri())
         page.wait_for_function("window.MathJax && MathJax.startup && MathJax.startup.promise")
         page.evaluate("MathJax.startup.promise.then(() => true)")
+        page.evaluate(SCRIPT)
+        told: set[str] = set()
         count = page.locator("main > section").count()
         for k in range(1, count + 1):
             slide = page.locator("main > section.now")
@@ -239,6 +248,10 @@ def check_deck(browser: Any, html: Path, name: str) -> Report:
                 if page.locator("[data-place]").inner_text() != f"{k} / {count}":
                     report.add(f"slide {k} turns by a key that is its figure's")
                 plot.evaluate("figure => figure.blur()")
+            found = set(page.evaluate("[...contrastProblems(), ...nameProblems()]"))
+            for problem in sorted(found - told):
+                report.add(f"slide {k}: {problem}")
+            told |= found
             page.keyboard.press("ArrowRight")
         if page.locator("mjx-merror, [data-mjx-error]").count():
             report.add("MathJax error")

@@ -36,6 +36,8 @@ FILLER = (
 # Folders of a machine that would leak from an author's shell.
 HOST_PATH = re.compile(r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+|tmp|opt|mnt|srv)/")
 LINK = re.compile(r"(?<!!)\[[^\]\[]+\]\((?P<target>[^)\s]+)\)")
+ITEM = re.compile(r"\s*(?:[-*+]|\d+\.) ")
+RAW_HEADING = re.compile(r"<h[1-6]\b", re.I)
 REPO = re.compile(r"\{repo\}`([^`]+)`")
 TEXT_FILES = ("", ".md", ".py", ".yml", ".toml", ".txt", ".js", ".css", ".cff", ".ipynb", ".bib")
 TIME = re.compile(r"\*\*Time:\*\*(?=.*\bread\b)(?=.*\bCPU\b)(?=.*\bT4\b)", re.S)
@@ -64,6 +66,8 @@ def check_page(book: Book, page: Page) -> Iterator[tuple[int, str]]:
         elif isinstance(block, Directive) and block.name in ("figure", "image"):
             if not str(block.options.get("alt", "")).strip():
                 yield block.line, "a picture needs :alt:"
+            if not block.body.strip():
+                yield block.line, "a picture needs a caption: text in the body of {figure}"
         elif isinstance(block, Text):
             yield from check_prose(book, page, block)
 
@@ -159,14 +163,19 @@ def check_cell(cell: Directive) -> Iterator[tuple[int, str]]:
             )
     if {"remove-cell", "remove-output", "skip-execution"} & set(cell.tags):
         return
+    for block in ("figure", "image"):
+        if not isinstance((cell.options.get("mystnb") or {}).get(block) or {}, dict):
+            yield cell.line, f"mystnb: {block} holds a text where `key: value` lines are needed"
     kind = figure_kind(cell.body)
     if cell.figure or kind:
         if not cell.figure.get("name"):
             yield cell.line, "a figure needs mystnb: figure: name"
         if not str(cell.figure.get("caption", "")).strip():
             yield cell.line, "a figure needs mystnb: figure: caption"
-    image = (cell.options.get("mystnb") or {}).get("image") or {}
-    if kind == "matplotlib" and not str(image.get("alt", "")).strip():
+    words = len(str(cell.figure.get("caption", "")).split())
+    if words > PARAGRAPH_WORDS:
+        yield cell.line, f"the caption has {words} words; at most {PARAGRAPH_WORDS}"
+    if kind == "matplotlib" and not str(cell.image.get("alt", "")).strip():
         yield cell.line, "a matplotlib figure needs mystnb: image: alt"
 
 
@@ -198,12 +207,16 @@ def check_prose(book: Book, page: Page, block: Text) -> Iterator[tuple[int, str]
         offset += paragraph.count("\n")
         if not paragraph.strip():
             continue
-        words = len(paragraph.split())
         table = paragraph.lstrip().startswith("|")
-        listed = re.match(r"\s*(?:[-*+]|\d+\.) ", paragraph)
-        if words > PARAGRAPH_WORDS and not table and not listed:
-            yield line, f"the paragraph has {words} words; at most {PARAGRAPH_WORDS}"
+        for part in re.split(rf"\n(?={ITEM.pattern})", paragraph):
+            kind, words = "paragraph", len(part.split())
+            if ITEM.match(part):
+                kind, words = "item of a list", words - 1  # its mark is no word
+            if words > PARAGRAPH_WORDS and not table:
+                yield line, f"the {kind} has {words} words; at most {PARAGRAPH_WORDS}"
         plain = re.sub(r"`[^`]*`", "", paragraph)
+        if RAW_HEADING.search(plain):
+            yield line, "a heading in HTML: write it with #"
         for phrase in FILLER:
             if re.search(rf"(?<![\w-]){re.escape(phrase)}(?![\w-])", plain, re.I):
                 yield line, f"filler: {phrase!r}"

@@ -84,7 +84,17 @@ class Directive:
     @property
     def figure(self) -> dict[str, Any]:
         """A code cell's ``mystnb: figure`` block."""
-        return (self.options.get("mystnb") or {}).get("figure") or {}
+        return self._mystnb("figure")
+
+    @property
+    def image(self) -> dict[str, Any]:
+        """A code cell's ``mystnb: image`` block."""
+        return self._mystnb("image")
+
+    def _mystnb(self, key: str) -> dict[str, Any]:
+        """Empty where the block is missing, or is no mapping (a line of it was lost)."""
+        block = (self.options.get("mystnb") or {}).get(key)
+        return block if isinstance(block, dict) else {}
 
 
 Block = Heading | Text | Verbatim | Directive
@@ -214,7 +224,11 @@ def parse(source: str, first_line: int = 1) -> list[Block]:
                 whole = "\n".join([fence + info, *body, fence])
                 blocks.append(Verbatim(whole, number, indent))
             else:
-                options, used = parse_options(body)
+                try:
+                    options, used = parse_options(body)
+                except (yaml.YAMLError, StopIteration) as error:
+                    said = str(error).split("\n")[0] or "no closing ---"
+                    raise BookError(f"line {number}: the options cannot be read: {said}") from None
                 if labels and "label" not in options:
                     options["targets"] = tuple(labels)
                 blocks.append(

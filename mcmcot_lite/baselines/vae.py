@@ -8,7 +8,7 @@ evidence lower bound
 
 in nats, with p(x|z) = N(g(z), sigma^2 I) and all its constants, so that the bound can be held
 against an exact log p(x) where there is one. One sample of z per image and step, by
-reparameterisation; the KL term in closed form.
+reparametrisation; the KL term in closed form.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ So. {2}
 :::
 
 """
+PICTURE = ":::{figure} a.png\n:alt: A cloud\n\n"
 LEVELS = ["check", "check", "explore", "explore", "code"]
 
 
@@ -93,6 +94,12 @@ def test_a_good_chapter_has_no_problem(make_book: MakeBook) -> None:
         ("Text with $x$.", "Text with $x.", r"odd number of \$"),
         ("Text with", "We simply", "filler: 'simply'"),
         ("Text with", "word " * 151, "words; at most 150"),
+        ("- do it.", "- do it.\n- " + "word " * 151, "item of a list has 151 words"),
+        ("- do it.", "1. do it.\n2. " + "word " * 151, "item of a list has 151 words"),
+        ("caption: A cloud.", "caption: " + "word " * 151, "caption has 151 words"),
+        ("Text with", PICTURE + "word " * 151 + "\n:::\n\n", "has 151 words"),
+        ("Text with", PICTURE + ":::\n\n", "needs a caption"),
+        ("Text with", "<h5>Text</h5>", "a heading in HTML"),
         ("Text with", "[a](nowhere.md)", "no file 'nowhere.md'"),
         ("Text with", "[a](#nowhere)", "no label 'nowhere'"),
         ("Text with", "{repo}`nowhere.py`", "no file nowhere.py"),
@@ -100,6 +107,8 @@ def test_a_good_chapter_has_no_problem(make_book: MakeBook) -> None:
         ("fig, ax = plt.subplots()", "x = 1\n" * 25 + "plt.figure()", "26 lines; at most 25"),
         ("fig, ax = plt.subplots()", "x = '" + "a" * 90 + "'", "columns; at most 88"),
         ("  image: {alt: A cloud}\n", "", "image: alt"),
+        ("{alt: A cloud}", "\n    A cloud\n    of dots", "mystnb: image holds a text"),
+        ("{alt: A cloud}", "\n    A cloud\n    of dots", "image: alt"),
         ("name: fig-a, ", "", "figure: name"),
         ("caption: A cloud.", "", "figure: caption"),
         ("fig, ax = plt.subplots()", "go.Figure()", ""),
@@ -159,3 +168,15 @@ def test_a_page_beside_the_chapters_says_how_long_it_takes(make_book: MakeBook) 
         page = mystbook.load(root).pages["end"]
         problems = [problem for _, problem in check_text.check_page(mystbook.load(root), page)]
         assert any("**Time:**" in problem for problem in problems) == said
+
+
+def test_options_that_cannot_be_read_are_told(make_book: MakeBook) -> None:
+    root = make_book(GOOD.replace("{alt: A cloud}", "\n    A cloud\n    left: dots"), SECOND)
+    (problem,) = check_text.check_all(root)
+    assert re.match(r"first.md: line \d+: the options cannot be read: ", problem)
+
+
+def test_a_picture_of_the_first_page_needs_a_caption(make_book: MakeBook) -> None:
+    root = make_book(GOOD, SECOND, f"# Welcome\n\n{PICTURE}:::\n")
+    (problem,) = problems(root)
+    assert problem.startswith("book/index.md:3: a picture needs a caption")
