@@ -80,9 +80,7 @@ class _Lab:
             what, (x, y) = f"a drag of point {number}", self.place(point)
             by = (0.25 if x < SIDE / 2 else -0.25), (0.2 if y < SIDE / 2 else -0.2)
             side = self.svg.bounding_box()["width"]
-            self.changes(
-                what, lambda p=point, b=by, s=side: self.hand.drag(p, b[0] * s, b[1] * s)
-            )
+            self.changes(what, lambda p=point, b=by, s=side: self.hand.drag(p, b[0] * s, b[1] * s))
             self.lands(what, point, x + by[0] * SIDE, y + by[1] * SIDE)
             if number > 1:
                 self.reset()
@@ -100,7 +98,9 @@ class _Lab:
         point.focus()
         before = self.place(point)
         presses = range(PRESSES)
-        self.changes(f"the key {key}", lambda: [self.hand.page.keyboard.press(key) for _ in presses])
+        self.changes(
+            f"the key {key}", lambda: [self.hand.page.keyboard.press(key) for _ in presses]
+        )
         ways = [b - a for a, b in zip(before, self.place(point), strict=True)]
         if [(way > 0) - (way < 0) for way in ways] != list(ARROWS[key]):
             self.hand.note(self.figure, f"the key {key} takes a point elsewhere")
