@@ -24,15 +24,15 @@ async function shownPixels(picture) {
   return canvas.toDataURL();
 }
 
-// Plotly's traces: what is inside its axes, or the pixels of its scene.
+// Plotly's traces: what is inside its axes, or what its scene shows and from where.
 function drawnTraces(figure) {
   const scene = figure._fullLayout.scene?._scene;
   if (scene) {
-    scene.glplot.redraw();
-    return scene.glplot.canvas.toDataURL();
+    const shown = Object.values(scene.traces).map(({ data: { x, y, z } }) => [x, y, z]);
+    return JSON.stringify([scene.getCamera(), shown]);
   }
   const look = ({ attributes }) => ["d", "transform", "x", "y", "href"].map((name) => attributes[name]?.value).join();
-  return [...figure.querySelectorAll(".plot path, .plot image, .plot text")].map(look).join("\n");
+  return [...figure.querySelectorAll(".overplot :is(path, image, text), .plot :is(path, image, text)")].map(look).join("\n");
 }
 
 // Names of the frames that hold what the frame before them holds.
@@ -40,6 +40,13 @@ function repeatedFrames(figure) {
   const frames = figure._transitionData._frames ?? [];
   const data = frames.map((frame) => JSON.stringify(frame.data));
   return frames.filter((_, k) => k && data[k] === data[k - 1]).map(({ name }) => name);
+}
+
+// The middle of a target, seen.
+function middle(target) {
+  target.scrollIntoView({ block: "center", behavior: "instant" });
+  const { left, top, width, height } = target.getBoundingClientRect();
+  return [left + width / 2, top + height / 2];
 }
 
 // Where the mouse can take a target that others may cover in part.

@@ -18,9 +18,7 @@ def figure_of_plotly(hand: Hand, figure: Any) -> None:
         hand.note(figure, f"the frame {name} repeats the one before it")
     scene, rail = map(figure.locator, (".gl-container canvas", ".slider-rail-touch-rect"))
     if scene.count():
-        hand.changes(
-            figure, "turning", lambda: hand.drag(figure.locator(".gl-container"), 60, 20), TRACES
-        )
+        hand.changes(figure, "turning", lambda: hand.drag(scene.first, 60, 20, "middle"), TRACES)
     for share in (0.6, 0.3) if rail.count() else ():
         hand.settle(figure, TRACES)
         act = lambda share=share: hand.press_at(rail.first, share)  # noqa: E731

@@ -101,15 +101,15 @@ class Hand:
             was = now
             self.page.wait_for_timeout(3 * GLANCE)
 
-    def drag(self, target: Any, x: float, y: float) -> None:
-        """The mouse takes a target, where nothing covers it, by (x, y) pixels."""
-        spot = target.evaluate("target => freeSpot(target)")
-        if spot is None:
+    def drag(self, target: Any, x: float, y: float, spot: str = "freeSpot") -> None:
+        """The mouse takes a target by (x, y) pixels, at a spot that the script knows to find."""
+        at = target.evaluate(f"target => {spot}(target)")
+        if at is None:
             return  # the picture stays as it is, which is noted
         mouse = self.page.mouse
-        mouse.move(*spot)
+        mouse.move(*at)
         mouse.down()
-        mouse.move(spot[0] + x, spot[1] + y, steps=4)
+        mouse.move(at[0] + x, at[1] + y, steps=4)
         mouse.up()
 
     def press_at(self, target: Any, share: float) -> None:
