@@ -136,7 +136,7 @@ class _Lab:
 
 
 def chooser(hand: Hand, figure: Any) -> None:
-    """Every entry of every menu shows a picture of its own; then the buttons of the one that turns."""
+    """Every entry of a menu shows a picture of its own; then the buttons of the one that turns."""
     first = hand.drawn(figure, *PICTURE)
     for menu in figure.locator("select").all():
         name, begin = menu.get_attribute("data-name"), menu.evaluate("menu => menu.selectedIndex")
