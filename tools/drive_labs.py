@@ -76,14 +76,13 @@ class _Lab:
     def points(self) -> None:
         """Each point by the mouse, the first one by keys as well, and by a click on the plane."""
         points = self.figure.locator("svg [role=button]").all()
-        for number, point in enumerate(points, 1):
+        for number, point in reversed(list(enumerate(points, 1))):  # keys move the first inward
+            self.reset()
             what, (x, y) = f"a drag of point {number}", self.place(point)
             by = (0.25 if x < SIDE / 2 else -0.25), (0.2 if y < SIDE / 2 else -0.2)
             side = self.svg.bounding_box()["width"]
             self.changes(what, lambda p=point, b=by, s=side: self.hand.drag(p, b[0] * s, b[1] * s))
             self.lands(what, point, x + by[0] * SIDE, y + by[1] * SIDE)
-            if number > 1:
-                self.reset()
         for key in ARROWS if points else ():
             self.arrow(key, points[0])
         if self.clicked:
