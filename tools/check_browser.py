@@ -94,7 +94,9 @@ def make_context(
     browser: Any, scheme: str, size: dict[str, int], outside: list[str]
 ) -> BrowserContext:
     """A fresh profile; every request that is not to a file is refused and written down."""
-    context: BrowserContext = browser.new_context(viewport=size, color_scheme=scheme)
+    context: BrowserContext = browser.new_context(
+        viewport=size, color_scheme=scheme, has_touch=size == PHONE
+    )
 
     def refuse(route: Any) -> None:
         outside.append(route.request.url)
