@@ -11,7 +11,8 @@ import mcmcot_lite
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = (
     *("baselines", "check", "data", "factor_analysis", "features", "figures", "fills"),
-    *("incomplete", "masks", "metrics", "presets", "short_run", "transport", "widgets"),
+    *("incomplete", "masks", "metrics", "notebook", "presets", "short_run", "transport"),
+    "widgets",
 )
 
 
