@@ -24,7 +24,7 @@ class Hand:
         played: milliseconds in which what plays shows another picture.
     """
 
-    def __init__(self, page: Any, patience: int = 600, played: int = 1300) -> None:
+    def __init__(self, page: Any, patience: int = 3000, played: int = 1300) -> None:
         self.page, self.patience, self.played = page, patience, played
         self.problems: list[str] = []
         self.done = 0
