@@ -61,13 +61,13 @@ def menus():
 PAGES = {"cells": cells, "chains": chains, "plane": plane, "menus": menus}
 
 
-def worked(browser, tmp_path, kind, mutate=lambda html: html):
+def worked(browser, tmp_path, kind, mutate=lambda html: html, patience=150):
     """The driver after its work on a page that holds one figure."""
     path = tmp_path / f"{kind}.html"
     path.write_text(TALL + mutate(PAGES[kind]()), encoding="utf-8")
     page = browser.new_page(viewport={"width": 800, "height": 900})
     page.goto(path.as_uri())
-    hand = Hand(page, patience=150)
+    hand = Hand(page, patience)
     (chooser if kind == "menus" else explorer)(hand, page.locator("[data-lab], [data-choose]"))
     page.close()
     return hand
@@ -77,7 +77,7 @@ def worked(browser, tmp_path, kind, mutate=lambda html: html):
     ("kind", "done"), [("cells", 19), ("chains", 20), ("plane", 6), ("menus", 8)]
 )
 def test_nothing_is_wrong_with_a_sound_figure(browser, tmp_path, kind, done):
-    hand = worked(browser, tmp_path, kind)
+    hand = worked(browser, tmp_path, kind, patience=QUICK)
     assert hand.problems == []
     assert hand.done == done
 
