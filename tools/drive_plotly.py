@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from driving import Hand
+from driving import GLANCE, Hand
 
 TRACES = ["traces"]
 TURNS = ["Shift+ArrowRight", "Shift+ArrowLeft", "ArrowDown", "ArrowUp", "-", "+"]
@@ -18,7 +18,8 @@ def figure_of_plotly(hand: Hand, figure: Any) -> None:
         hand.note(figure, f"the frame {name} repeats the one before it")
     scene, rail = map(figure.locator, (".gl-container canvas", ".slider-rail-touch-rect"))
     if scene.count():
-        hand.changes(figure, "turning", lambda: hand.drag(scene.first, 60, 20, "middle"), TRACES)
+        hand.settle(figure, TRACES)
+        hand.changes(figure, "turning", lambda: _turn(hand, scene.first), TRACES)
     for share in (0.6, 0.3) if rail.count() else ():
         hand.settle(figure, TRACES)
         act = lambda share=share: hand.press_at(rail.first, share)  # noqa: E731
@@ -32,6 +33,13 @@ def figure_of_plotly(hand: Hand, figure: Any) -> None:
         hand.plays(figure, "the button play", play, pause, TRACES)
     if not scene.count() and hand.page.evaluate("navigator.maxTouchPoints > 0"):
         _swipe(hand, figure)
+
+
+def _turn(hand: Hand, scene: Any) -> None:
+    """Two drags the same way: a scene that is still being drawn may miss the first."""
+    for _ in range(2):
+        hand.drag(scene, 60, 20, "middle")
+        hand.page.wait_for_timeout(8 * GLANCE)
 
 
 def _keys(hand: Hand, figure: Any, solid: bool, framed: bool) -> None:

@@ -45,12 +45,12 @@ print(tuple(features.digit_features(torch.rand(4, 1, 28, 28)).shape))
 COLAB = """
 import importlib.util, sys, types
 sys.modules["google.colab"] = types.ModuleType("google.colab")
-known = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *more: None if name == "mcmcot_lite" else known(name, *more)
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name == "mcmcot_lite" else found(name, *more)
 """
 # The mirrors of a data set are the test's own server, which has 1,000 digits in place of clothes.
 AFTER = """
-importlib.util.find_spec = known
+importlib.util.find_spec = found
 import dataclasses, mcmcot_lite
 from mcmcot_lite.data._sources import SOURCES
 clothes = SOURCES["fashion_mnist"]
