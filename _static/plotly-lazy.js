@@ -214,6 +214,10 @@
       figure.tabIndex = 0;
       watch.observe(figure);
     }
+    // An animation that another interrupts is rejected, with no reason given: Pause is no failure.
+    window.addEventListener("unhandledrejection", (event) => {
+      if (figures.length && event.reason === undefined) event.preventDefault();
+    });
     printWhole(figures);
     window.addEventListener("beforeprint", () => figures.forEach(draw));
     // Paper is as wide as it is: the style sheet scales a figure that has a viewBox.

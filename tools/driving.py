@@ -113,6 +113,9 @@ class Hand:
         mouse.up()
 
     def press_at(self, target: Any, share: float) -> None:
-        """A click on a slider at a share of its length."""
-        box = target.bounding_box()
+        """A click on a slider at a share of its length, once it rests: text above it may change."""
+        was, box = None, target.bounding_box()
+        while box != was:
+            self.page.wait_for_timeout(2 * GLANCE)
+            was, box = box, target.bounding_box()
         target.click(position={"x": share * box["width"], "y": box["height"] / 2}, force=True)
