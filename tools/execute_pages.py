@@ -16,10 +16,17 @@ import time
 from pathlib import Path
 
 import mystbook
+import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.executors.basic import ExecutionWorkerLocalSerial, ProcessData
+from jupyter_cache.readers import get_reader
 
 READER = {"name": "myst_nb_md", "type": "plugin"}
+
+
+def notebook_of(folder: Path, name: str) -> Path:
+    """Where the executed page stands as a notebook, for the archive of figures."""
+    return folder / "notebooks" / f"{name}.ipynb"
 
 
 def execute_one(task: ProcessData) -> tuple[bool, str, float]:
@@ -33,6 +40,7 @@ def execute(folder: Path, jobs: int, root: Path = mystbook.ROOT) -> list[str]:
     """Names of the pages that failed; the outputs of the others are in folder."""
     shutil.rmtree(folder, ignore_errors=True)
     cache = get_cache(folder)
+    notebook_of(folder, "").parent.mkdir(parents=True)
     book = mystbook.load(root)
     tasks, names = [], {}
     for page in book.pages.values():
@@ -48,6 +56,9 @@ def execute(folder: Path, jobs: int, root: Path = mystbook.ROOT) -> list[str]:
             print(f"  {names[uri]}: {said} {seconds:.1f} s", flush=True)
             if failed:
                 failures.append(names[uri])
+                continue
+            _, shown = cache.merge_match_into_notebook(get_reader(READER)(uri))
+            nbformat.write(shown, notebook_of(folder, names[uri]))
     return failures
 
 

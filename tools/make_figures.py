@@ -22,6 +22,7 @@ from typing import Any
 import mystbook
 from check_browser import PATIENCE, SCRIPT
 from chromium import FLAGS, MISSING, program
+from execute_pages import notebook_of
 from mystbook import Book, BookError
 from playwright.sync_api import sync_playwright
 
@@ -154,10 +155,15 @@ def write(book: Book, build: Path, out: Path) -> list[Figure]:
     figures = [figure for page in book.pages for figure in figures_of(book, page)]
     forms = {f.name: {f.source.suffix[1:]: f.source.read_bytes()} for f in figures if f.source}
     for page in dict.fromkeys(f.page for f in figures if not f.source):
-        source = build / "jupyter_execute" / "book" / f"{page}.ipynb"
-        if not source.is_file():
-            raise BookError(f"{source} is not there; run `make book`")
-        forms |= still(json.loads(source.read_text(encoding="utf-8")))
+        sources = [  # executed before the build, or by it: then the second holds the outputs
+            notebook_of(build / "executed", page),
+            build / "jupyter_execute" / "book" / f"{page}.ipynb",
+        ]
+        if not any(source.is_file() for source in sources):
+            raise BookError(f"{sources[-1]} is not there; run `make book`")
+        for source in sources:
+            if source.is_file():
+                forms |= still(json.loads(source.read_text(encoding="utf-8")))
     rest: dict[str, list[str]] = {}
     for figure in figures:
         if figure.name not in forms:

@@ -1,8 +1,9 @@
 """Pages executed beside each other: outputs are kept, what fails is named."""
 
+import json
 from pathlib import Path
 
-from execute_pages import READER, execute
+from execute_pages import READER, execute, notebook_of
 from jupyter_cache import get_cache
 from jupyter_cache.readers import get_reader
 
@@ -29,3 +30,8 @@ def test_outputs_are_kept_and_a_failure_is_named(make_book: MakeBook, tmp_path: 
         assert [cell.outputs[0].text for cell in shown.cells if cell.cell_type == "code"] == [
             "book 42\n"
         ]
+        written = json.loads(notebook_of(folder, "first").read_text(encoding="utf-8"))
+        assert [c["outputs"][0]["text"] for c in written["cells"] if "outputs" in c] == [
+            ["book 42\n"]
+        ]
+        assert not notebook_of(folder, "second").exists()
