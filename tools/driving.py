@@ -113,7 +113,11 @@ class Hand:
         mouse.up()
 
     def press_at(self, target: Any, share: float) -> None:
-        """A click on a slider at a share of its length, once it rests: text above it may change."""
+        """A click on a slider at a share of its length, once it rests: text above it may change.
+
+        In the middle of the screen, where the theme's "Back to top" does not lie over it.
+        """
+        target.evaluate("target => target.scrollIntoView({ block: 'center', behavior: 'instant' })")
         was, box = None, target.bounding_box()
         while box != was:
             self.page.wait_for_timeout(2 * GLANCE)
