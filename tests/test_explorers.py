@@ -6,7 +6,6 @@ import json
 import math
 import re
 
-import chromium
 import pytest
 import torch
 from helpers import F64
@@ -16,9 +15,6 @@ from mcmcot_lite import exact_map
 from mcmcot_lite.figures import explore_cells, explore_chains, explore_plane, lab_runs
 from mcmcot_lite.figures.polygons import laguerre_polygons
 from mcmcot_lite.transport import dual_value, laguerre_cells
-
-PROGRAM = chromium.program()
-needs_browser = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 
 
 def cloud(n, seed, scale=0.6):
@@ -35,16 +31,6 @@ NORMAL = -(Z1.square() + Z2.square()) / 2
 def hills(z1, z2):
     """A posterior with four modes."""
     return -((1.6 - z1**2) ** 2 + (1.2 - z2**2) ** 2) / 0.5 - (z1**2 + z2**2) / 2
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-        yield program
-        program.close()
 
 
 @pytest.fixture
@@ -95,7 +81,6 @@ def test_the_still_shows_the_cells_of_no_bonus():
     assert repr(figure) == "Explorer('cells')"
 
 
-@needs_browser
 def test_descent_in_the_page_is_descent_on_e(opened):
     page, lab = opened(explore_cells(X, Y, alt="cells"))
     h, step = torch.zeros(9, dtype=F64), page.locator("[data-step]")
@@ -108,7 +93,6 @@ def test_descent_in_the_page_is_descent_on_e(opened):
     assert state(lab, "steps") == "40"
 
 
-@needs_browser
 def test_it_ends_at_the_exact_map_also_after_a_drag(opened):
     page, lab = opened(explore_cells(X, Y, alt="cells"))
     target, targets = page.locator("[data-target]").nth(4), Y.clone()
@@ -137,7 +121,6 @@ def test_it_ends_at_the_exact_map_also_after_a_drag(opened):
     assert state(lab, "steps") == "0"
 
 
-@needs_browser
 def test_the_pages_gradient_is_that_of_the_density(opened):
     axis = torch.linspace(-2.4, 2.4, 61, dtype=F64)
     z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
@@ -150,7 +133,6 @@ def test_the_pages_gradient_is_that_of_the_density(opened):
         assert json.loads(state(lab, "slope")) == pytest.approx(want.tolist(), abs=0.12)
 
 
-@needs_browser
 def test_without_noise_a_chain_climbs(opened):
     """Temperature 0 on N(0, I): each step multiplies by 1 - s^2/2, exactly."""
     page, lab = opened(explore_chains(AXIS, NORMAL, alt="c", start=(2.0, -1.0), s=0.5, K=12))
@@ -160,7 +142,6 @@ def test_without_noise_a_chain_climbs(opened):
         assert end == pytest.approx([2 * shrink, -shrink], rel=1e-2)
 
 
-@needs_browser
 @pytest.mark.parametrize(("s", "K", "heat"), [(0.5, 12, 1.0), (1.0, 60, 1.0), (0.5, 12, 2.5)])
 def test_chains_of_a_normal_density_have_the_exact_law_of_k_steps(s, K, heat, opened):
     figure = explore_chains(AXIS, NORMAL, alt="c", start=(1.0, -0.5), s=s, K=K, chains=200)
@@ -184,7 +165,6 @@ def numbers(drawn):
     return [float(v) for v in re.findall(r"-?[\d.]+", " ".join(drawn))]
 
 
-@needs_browser
 @pytest.mark.parametrize(
     ("s", "K", "start", "density"),
     [
@@ -231,7 +211,6 @@ def test_draws_of_the_still_are_normal():
     assert (x[:5] == lab_runs.normals(1, 5)).all()
 
 
-@needs_browser
 def test_chains_controls(opened):
     page, lab = opened(explore_chains(AXIS, NORMAL, alt="c", start=(1.0, 0.0), s=0.2, K=5, most=30))
     first, said = state(lab, "ends"), page.locator("[data-said]")
@@ -247,7 +226,6 @@ def test_chains_controls(opened):
     page.wait_for_function("document.querySelector('[data-play]').textContent === 'Play'")
 
 
-@needs_browser
 def test_a_step_beyond_the_limit_is_told(opened):
     """N(0, 1/16): stable for s^2/2 * 16 < 2, s < 0.5. However long it goes on, no error."""
     figure = explore_chains(AXIS, 16 * NORMAL, alt="c", start=(1.0, 0.0), s=0.6, K=100, most=1000)
@@ -257,7 +235,6 @@ def test_a_step_beyond_the_limit_is_told(opened):
         assert "run away" in page.locator("[data-said]").inner_text()
 
 
-@needs_browser
 def test_the_plane_shows_the_picture_of_the_grid(opened):
     m, limit = 5, 2.0
     images = torch.arange(m * m, dtype=F64).view(m, m, 1, 1, 1).expand(m, m, 1, 4, 4) / (m * m)
@@ -275,7 +252,6 @@ def test_the_plane_shows_the_picture_of_the_grid(opened):
     assert "z = (\N{MINUS SIGN}2.00, 2.00)" in picture.get_attribute("aria-label")
 
 
-@needs_browser
 def test_without_javascript_the_still_remains(browser, tmp_path):
     path = tmp_path / "still.html"
     path.write_text(f"<meta charset=utf-8>{explore_cells(X, Y, alt='cells').html}", "utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from driving import GLANCE, Hand
+from driving import GLANCE, Hand, swipe
 
 TRACES = ["traces"]
 TURNS = ["Shift+ArrowRight", "Shift+ArrowLeft", "ArrowDown", "ArrowUp", "-", "+"]
@@ -77,14 +77,7 @@ def _swipe(hand: Hand, figure: Any) -> None:
       .filter(([key]) => /^[xy]axis/.test(key)).map(([, { range }]) => range.join())"""
     ranges, above = figure.evaluate(axes), hand.page.evaluate("scrollY")
     box = plot.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    finger = hand.page.context.new_cdp_session(hand.page)
-    for way in range(11):
-        kind = "touchMove" if way else "touchStart"
-        points = [{"x": x, "y": y - SWIPE * way / 10}]
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    finger.detach()
+    swipe(hand.page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, 0, SWIPE)
     hand.done += 1
     hand.page.wait_for_timeout(hand.played / 2)
     if hand.page.evaluate("scrollY") - above < SCROLLED:

@@ -14,6 +14,17 @@ def nothing() -> None:
     """No act at all."""
 
 
+def swipe(page: Any, x: float, y: float, across: float, up: float) -> None:
+    """One finger goes from a point of the screen, by pixels."""
+    finger = page.context.new_cdp_session(page)
+    for way in range(11):
+        kind = "touchMove" if way else "touchStart"
+        points = [{"x": x + across * way / 10, "y": y - up * way / 10}]
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    finger.detach()
+
+
 class Hand:
     """Acts on one page as a reader would.
 

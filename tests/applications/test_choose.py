@@ -5,13 +5,11 @@ import io
 import math
 import re
 
-import chromium
 import numpy as np
 import pytest
 import torch
 from helpers import seeded
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from mcmcot_lite import figures
 
@@ -63,35 +61,29 @@ def page_of(figure, folder):
     return path.as_uri()
 
 
-@pytest.mark.skipif(chromium.program() is None, reason=chromium.MISSING)
-def test_menus_are_hidden_without_javascript_and_said_with_it(tmp_path):
+def test_menus_are_hidden_without_javascript_and_said_with_it(browser, tmp_path):
     menus = {"level": ["a", "<b>", "c"], "see": ["x", "y"]}
     figure = figures.choose(torch.rand(3, 2, 1, 4, 4), menus, alt="x", turn="level")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium.program(), args=chromium.FLAGS
-        )
-        still = browser.new_context(java_script_enabled=False).new_page()
-        still.goto(page_of(figure, tmp_path))
-        assert still.locator("[data-picture]").is_visible()
-        assert not any(part.is_visible() for part in still.locator("select, button").all())
-        assert "Shown is level: a, see: x." in still.locator("body").inner_text()
-        page = browser.new_page()
-        page.goto(page_of(figure, tmp_path))
-        said = page.locator("[role=status]")
-        assert said.inner_text() == ""
-        page.locator("select").first.select_option("<b>")
-        assert said.inner_text() == "level: <b>, see: x"
-        page.locator("[data-turn='1']").click()
-        assert said.inner_text() == "level: c, see: x"
-        page.locator("[data-play]").click()
-        page.wait_for_function("document.querySelector('select').value === 'a'")
-        assert said.inner_text() == "level: c, see: x"
-        page.locator("[data-play]").click()
-        assert said.inner_text() == f"level: {page.locator('select').first.input_value()}, see: x"
-        box = said.bounding_box()
-        assert max(box["width"], box["height"]) <= 1
-        browser.close()
+    still = browser.new_context(java_script_enabled=False).new_page()
+    still.goto(page_of(figure, tmp_path))
+    assert still.locator("[data-picture]").is_visible()
+    assert not any(part.is_visible() for part in still.locator("select, button").all())
+    assert "Shown is level: a, see: x." in still.locator("body").inner_text()
+    page = browser.new_page()
+    page.goto(page_of(figure, tmp_path))
+    said = page.locator("[role=status]")
+    assert said.inner_text() == ""
+    page.locator("select").first.select_option("<b>")
+    assert said.inner_text() == "level: <b>, see: x"
+    page.locator("[data-turn='1']").click()
+    assert said.inner_text() == "level: c, see: x"
+    page.locator("[data-play]").click()
+    page.wait_for_function("document.querySelector('select').value === 'a'")
+    assert said.inner_text() == "level: c, see: x"
+    page.locator("[data-play]").click()
+    assert said.inner_text() == f"level: {page.locator('select').first.input_value()}, see: x"
+    box = said.bounding_box()
+    assert max(box["width"], box["height"]) <= 1
 
 
 def test_tiles_carry_their_names():

@@ -472,3 +472,15 @@ def test_a_compiled_network_makes_the_same_run():
     )
     assert torch.allclose(plain.z_hat, compiled.z_hat, atol=1e-4)
     assert compiled.history[-1]["mse"] == pytest.approx(plain.history[-1]["mse"], rel=1e-4)
+
+
+def test_the_exam_on_a_rounded_chain():
+    """Marking notes of chapter 8: a drift rounded by itself is lost; beside noise it is kept."""
+    n, s = 4_000_000, 0.03
+    z = torch.linspace(1.0, 1.9, n).bfloat16()
+    noise, drift = s * torch.randn(n, generator=seeded()), s**2 / 2
+    assert torch.equal((z.float() + drift).bfloat16(), z)
+    moved = (z.float() + drift + noise).bfloat16().float() - z.float()
+    stderr = s / n**0.5  # rounding adds a little to the deviation: 2^-7 / sqrt(12)
+    assert abs(moved.mean().item() - drift) < 5 * stderr
+    assert drift > 20 * stderr

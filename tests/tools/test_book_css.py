@@ -3,45 +3,37 @@
 import base64
 import io
 
-import chromium
 import offline_book
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
-
-PROGRAM = chromium.program()
-
 
 STYLE = (offline_book.ROOT / "_static" / "book.css").read_text("utf-8")
 HEAD = f"<!doctype html><meta charset=utf-8><style>{STYLE}</style>"
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 
 
-def opened(playwright, path, body, **look):
+def opened(browser, path, body, **look):
     path.write_text(HEAD + body, encoding="utf-8")
-    program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-    page = program.new_context(**look).new_page()
+    page = browser.new_context(**look).new_page()
     page.goto(path.as_uri())
     return page
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_paper_without_scripts_keeps_solutions_folded(scripts, tmp_path):
+def test_paper_without_scripts_keeps_solutions_folded(browser, scripts, tmp_path):
     body = (
         '<div class="solution dropdown admonition"><p class="admonition-title">Title</p>'
         '<section id="solution-content"><p>Answer</p></section></div>'
         '<div class="admonition"><p class="admonition-title">Note</p><p>Open</p></div>'
     )
-    with sync_playwright() as playwright:
-        page = opened(playwright, tmp_path / "page.html", body, java_script_enabled=scripts)
-        assert page.get_by_text("Answer").is_visible()
-        page.emulate_media(media="print")
-        assert page.get_by_text("Answer").is_visible() == scripts  # a script folds it itself
-        assert page.get_by_text("Title").is_visible()
-        assert page.get_by_text("Open").is_visible()
+    page = opened(browser, tmp_path / "page.html", body, java_script_enabled=scripts)
+    assert page.get_by_text("Answer").is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_text("Answer").is_visible() == scripts  # a script folds it itself
+    assert page.get_by_text("Title").is_visible()
+    assert page.get_by_text("Open").is_visible()
 
 
-def test_a_still_without_scripts_leaves_no_gap(tmp_path):
+def test_a_still_without_scripts_leaves_no_gap(browser, tmp_path):
     buffer = io.BytesIO()
     Image.new("RGB", (690, 560)).save(buffer, "PNG")
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -50,7 +42,6 @@ def test_a_still_without_scripts_leaves_no_gap(tmp_path):
         f'<img class="plotly-still" src="data:image/png;base64,{data}" alt="x"></div></div>'
     )
     look = {"java_script_enabled": False, "viewport": {"width": 390, "height": 844}}
-    with sync_playwright() as playwright:
-        page = opened(playwright, tmp_path / "page.html", body, **look)
-        box = page.locator(".plotly-lazy").bounding_box()
-        assert box["height"] == pytest.approx(box["width"] * 560 / 690, abs=10)
+    page = opened(browser, tmp_path / "page.html", body, **look)
+    box = page.locator(".plotly-lazy").bounding_box()
+    assert box["height"] == pytest.approx(box["width"] * 560 / 690, abs=10)

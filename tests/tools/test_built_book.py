@@ -13,25 +13,15 @@ import make_pdf
 import plotly_still
 import pytest
 from bs4 import BeautifulSoup, SoupStrainer
-from playwright.sync_api import sync_playwright
 from pypdf import PdfReader
 
 HTML = Path(__file__).resolve().parents[2] / "_build" / "html"
 CHAPTER = HTML / "book" / "langevin.html"
-PROGRAM = chromium.program()
 PAGE_BYTES, FIGURE_BYTES, STILL_BYTES = 1.5 * 2**20, 2**20, 60_000
 built = pytest.mark.skipif(not CHAPTER.is_file(), reason="the book is not built: make book")
-seen = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
+seen = pytest.mark.skipif(chromium.program() is None, reason=chromium.MISSING)
 pytestmark = [built]
 SOLUTION = "def one_step"  # a line of a solution of the chapter
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-        yield program
-        program.close()
 
 
 @seen

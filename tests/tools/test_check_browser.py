@@ -1,14 +1,9 @@
 """What is wrong on a page is found by the functions that check_browser.py runs in it."""
 
-from collections.abc import Iterator
-
 import check_browser
-import chromium
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-PROGRAM = chromium.program()
-pytestmark = [pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)]
 GOOD = """<!doctype html><html lang="en"><style>body { color: #222; background: #fff }</style>
 <header>Head</header><nav class="bd-sidebar"><a href="#a">Parts</a></nav>
 <article><h1>Title</h1><h2 id="a">Part</h2>
@@ -22,11 +17,8 @@ GOOD = """<!doctype html><html lang="en"><style>body { color: #222; background: 
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-        yield browser.new_page()
-        browser.close()
+def page(browser: Browser) -> Page:
+    return browser.new_page()
 
 
 def problems(page: Page, text: str) -> list[str]:

@@ -4,30 +4,18 @@ import json
 from importlib.metadata import distribution
 from pathlib import Path
 
-import chromium
 import pytest
 import torch
 from drive_labs import ALWAYS, chooser, explorer
 from drive_plotly import figure_of_plotly
 from driving import Hand
-from playwright.sync_api import sync_playwright
 
 from mcmcot_lite import figures
 
-PROGRAM = chromium.program()
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 LAZY = Path(__file__).resolve().parents[2] / "_static" / "plotly-lazy.js"
 LIBRARY = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
 TALL = "<!doctype html><meta charset=utf-8><body style='margin:600px 8px'>"
 QUICK = 3000  # milliseconds that a small figure of plotly's gets, also on a busy machine
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-        yield program
-        program.close()
 
 
 def points(n, seed):

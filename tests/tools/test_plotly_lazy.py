@@ -6,29 +6,22 @@ from importlib.metadata import distribution
 from pathlib import Path
 from types import SimpleNamespace
 
-import chromium
 import offline_book
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
+from driving import swipe
 
 from mcmcot_lite import figures
 
 ROOT = Path(offline_book.ROOT)
-PROGRAM = chromium.program()
 SHOWN = "document.querySelector('.plotly-lazy')._fullLayout.sliders[0].active"
 PHONE = {"width": 390, "height": 844}
 SIDEWAYS = {"width": 844, "height": 390}
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=chromium.MISSING)
 
 
 @pytest.fixture(scope="module")
-def phone():
-    with sync_playwright() as playwright:
-        program = playwright.chromium.launch(executable_path=PROGRAM, args=chromium.FLAGS)
-        context = program.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-        yield context
-        program.close()
+def phone(browser):
+    return browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
 
 
 def opened(phone, tmp_path, figure, screen=PHONE):
@@ -61,16 +54,6 @@ def opened(phone, tmp_path, figure, screen=PHONE):
     page.locator(".plotly-lazy[data-state=drawn]").wait_for(timeout=60_000)
     plot.evaluate("plot => plot.scrollIntoView({ block: 'center' })")
     return page, plot
-
-
-def swipe(page, x, y, across, up):
-    """One finger goes from a point of the screen."""
-    session = page.context.new_cdp_session(page)
-    for k in range(11):
-        at = {"x": x + across * k / 10, "y": y - up * k / 10}
-        kind = "touchMove" if k else "touchStart"
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [at]})
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
 
 def clouds(d):
